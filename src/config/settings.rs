@@ -1,0 +1,227 @@
+//! The configuration as checked: what the rest of the program reads. Every value is usable as is.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use secrecy::SecretString;
+
+/// Everything `fieldgate run` needs to know.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where clients connect.
+    pub listeners: Vec<Listener>,
+    /// The CRM.
+    pub upstream: Upstream,
+    /// How callers are recognised, in the order tried.
+    pub identity: Vec<IdentitySource>,
+    /// The folder with the policy files.
+    pub policies: PathBuf,
+    /// The key ring file; `None` where no policy needs a key.
+    pub keys: Option<PathBuf>,
+    /// Bounds on what one request may use.
+    pub limits: Limits,
+    /// Correlation id and logs.
+    pub telemetry: Telemetry,
+    /// The listener for health, metrics and operators.
+    pub admin: Admin,
+    /// Threads of the data listener; 0 means one per core.
+    pub threads: usize,
+    /// How long SIGTERM waits for requests under way.
+    pub drain: Duration,
+}
+
+/// One address that clients connect to.
+#[derive(Debug)]
+pub struct Listener {
+    /// The address.
+    pub address: SocketAddr,
+    /// Certificate chain and key, where the listener speaks TLS.
+    pub tls: Option<ListenerTls>,
+}
+
+/// PEM files of a TLS listener.
+#[derive(Debug)]
+pub struct ListenerTls {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// The CRM that Fieldgate stands in front of.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Host name or address literal.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Set where the CRM is reached over TLS.
+    pub tls: Option<UpstreamTls>,
+    /// The `Host` header to send; `None` passes the client's on.
+    pub host_header: Option<String>,
+    /// Time to connect, TLS included.
+    pub connect_timeout: Duration,
+    /// Time from the last request byte to the response head.
+    pub first_byte_timeout: Duration,
+    /// Longest pause between two body chunks.
+    pub idle_timeout: Duration,
+    /// Longest whole exchange.
+    pub total_timeout: Duration,
+    /// How long an unused connection stays in the pool.
+    pub pool_idle: Duration,
+}
+
+/// How the CRM's certificate is checked. Verification cannot be switched off.
+#[derive(Debug)]
+pub struct UpstreamTls {
+    /// The name to ask for and verify; the host unless set.
+    pub server_name: String,
+    /// A PEM file with the roots to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// One way to recognise a caller.
+#[derive(Debug)]
+pub enum IdentitySource {
+    /// `Authorization: Bearer` with a JWT.
+    Jwt(Jwt),
+    /// `Authorization: Bearer` with one of these tokens.
+    StaticTokens(Vec<StaticToken>),
+    /// Headers set by a proxy in front that has authenticated the caller.
+    TrustedHeaders(TrustedHeaders),
+}
+
+/// How a JWT is verified and read.
+#[derive(Debug)]
+pub struct Jwt {
+    /// The one algorithm accepted; the token's own `alg` must equal it.
+    pub algorithm: JwtAlgorithm,
+    /// The file with the key: PEM public key, or the raw secret for HS256.
+    pub key: PathBuf,
+    /// Required `iss`.
+    pub issuer: Option<String>,
+    /// Required `aud`.
+    pub audience: Option<String>,
+    /// Clock skew allowed, at most 60 s.
+    pub leeway: Duration,
+    /// The claim with the subject.
+    pub subject_claim: String,
+    /// The claim with the roles, a string or a list; dots walk into objects.
+    pub roles_claim: String,
+    /// The claim with the tenant.
+    pub tenant_claim: Option<String>,
+}
+
+/// The JWT algorithms that are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// ECDSA with P-256 and SHA-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+/// A token known by its digest.
+#[derive(Debug)]
+pub struct StaticToken {
+    /// SHA-256 of the token.
+    pub sha256: [u8; 32],
+    /// Who it stands for.
+    pub subject: String,
+    /// The roles it carries.
+    pub roles: Vec<String>,
+    /// The company it belongs to.
+    pub tenant: Option<String>,
+}
+
+/// Headers from a trusted peer. From anyone else the same headers are stripped.
+#[derive(Debug)]
+pub struct TrustedHeaders {
+    /// Whom to believe.
+    pub peers: Vec<IpNet>,
+    /// Header with the subject.
+    pub subject: http::HeaderName,
+    /// Header with the roles, separated by commas.
+    pub roles: http::HeaderName,
+    /// Header with the tenant.
+    pub tenant: Option<http::HeaderName>,
+}
+
+/// Bounds on what one request, and all of them together, may use.
+#[derive(Debug)]
+pub struct Limits {
+    /// Answers up to this size are held and sent with their exact length; larger ones stream.
+    pub hold: usize,
+    /// Largest request body forwarded.
+    pub request_body: usize,
+    /// Largest answer that is filtered.
+    pub response_body: u64,
+    /// Longest single value that is masked, in bytes.
+    pub masked_value: usize,
+    /// Largest record that is held for a filter expression, in bytes.
+    pub record: usize,
+    /// Time for the client to send its request head.
+    pub header_timeout: Duration,
+    /// Time for the client to send its request body.
+    pub body_timeout: Duration,
+    /// Most bytes of a request head.
+    pub header_bytes: usize,
+    /// Most requests under way at once; more are answered 503.
+    pub requests: usize,
+    /// Most bytes of bodies held at once by all requests; more are answered 503.
+    pub held_total: usize,
+}
+
+/// Correlation, access log and application log.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// The header that carries the correlation id.
+    pub correlation_header: http::HeaderName,
+    /// `service` in every log line.
+    pub service: String,
+    /// `environment` in every log line.
+    pub environment: String,
+    /// Form of the log.
+    pub log_format: LogFormat,
+    /// Level of the application log.
+    pub log_level: LogLevel,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people at a terminal.
+    Text,
+}
+
+/// Level of the application log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only failures.
+    Error,
+    /// And what will fail.
+    Warn,
+    /// And what happens.
+    Info,
+    /// And how.
+    Debug,
+}
+
+/// The listener for operators.
+#[derive(Debug)]
+pub struct Admin {
+    /// Where it listens, 127.0.0.1:9901 unless set.
+    pub address: SocketAddr,
+    /// Required as a bearer token; must be set where the address is not loopback.
+    pub token: Option<SecretString>,
+    /// Host names accepted in `Host` beside the address itself and `localhost`.
+    pub hosts: Vec<String>,
+}

@@ -1,0 +1,18 @@
+//! Fieldgate: a sidecar proxy that gives any CRM's HTTP/JSON API field permissions and masking.
+//!
+//! The rooms and the one-way rule between them are drawn in `docs/architecture.md`.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod correlation;
+pub mod demo;
+pub mod diagnostic;
+pub mod identity;
+pub mod json;
+pub mod mask;
+pub mod policy;
+pub mod proxy;
+pub mod server;
+pub mod telemetry;
+pub mod yaml;

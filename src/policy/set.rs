@@ -1,0 +1,147 @@
+//! Policies as checked: everything a request may need, with every name resolved.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::Method;
+
+use super::mode::{Combine, Mode};
+use crate::diagnostic::{SourceFile, Span};
+use crate::json::path::FieldPath;
+use crate::mask::Strategy;
+
+/// All policies of one folder, checked. Immutable; a request keeps the one it began with.
+#[derive(Debug)]
+pub struct PolicySet {
+    /// First 12 hex digits of the SHA-256 over all files, names and contents, in order.
+    pub revision: String,
+    /// The resources, by name.
+    pub resources: BTreeMap<String, Arc<Resource>>,
+    /// The roles, by name.
+    pub roles: BTreeMap<String, Arc<Role>>,
+    /// What holds on every route.
+    pub global: Global,
+}
+
+/// One object type of the CRM: where it is served and which of its fields are sensitive.
+#[derive(Debug)]
+pub struct Resource {
+    /// The object type: `lead`, `contact`, ...
+    pub name: String,
+    /// Where a record keeps its id.
+    pub id: Option<FieldPath>,
+    /// How several roles of one caller combine.
+    pub combine: Combine,
+    /// The routes that serve it.
+    pub routes: Vec<Route>,
+    /// The GDPR registry: fields and their masks.
+    pub fields: Vec<Field>,
+}
+
+/// One route of a resource.
+#[derive(Debug)]
+pub struct Route {
+    /// The methods it answers; never empty.
+    pub methods: Vec<Method>,
+    /// The path as a template, `/api/v1/leads/{id}/`.
+    pub path: String,
+    /// Where the records stand in the answer (and in a request body).
+    pub records: FieldPath,
+    /// Members around the records that every role may see, such as `count` and `next`.
+    pub envelope: Vec<FieldPath>,
+}
+
+/// One entry of the GDPR registry.
+#[derive(Debug)]
+pub struct Field {
+    /// Relative to the record.
+    pub path: FieldPath,
+    /// Personal data; `check` is stricter with it.
+    pub is_pii: bool,
+    /// How it is masked; `None` means redacted.
+    pub strategy: Option<Strategy>,
+    /// Where the entry was written.
+    pub origin: Origin,
+}
+
+/// One role and what it may do with each resource.
+#[derive(Debug)]
+pub struct Role {
+    /// The name, as identities carry it.
+    pub name: String,
+    /// The mode of every field without an entry.
+    pub default: Mode,
+    /// Entries per resource name.
+    pub resources: BTreeMap<String, RoleResource>,
+}
+
+/// What a role says of one resource.
+#[derive(Debug)]
+pub struct RoleResource {
+    /// Overrides the role's default for this resource.
+    pub default: Option<Mode>,
+    /// Explicit entries, in the order written.
+    pub entries: Vec<Entry>,
+}
+
+/// One explicit entry: a path and its mode.
+#[derive(Debug)]
+pub struct Entry {
+    /// Relative to the record.
+    pub path: FieldPath,
+    /// What the role may do with it.
+    pub mode: Mode,
+    /// Where the entry was written.
+    pub origin: Origin,
+}
+
+/// Rules and switches that hold on every route.
+#[derive(Debug, Default)]
+pub struct Global {
+    /// Entries relative to the whole answer; the most restrictive of these and the role's wins.
+    pub entries: Vec<Entry>,
+    /// Masks for entries in mode `mask`; redacted where none is given.
+    pub fields: Vec<Field>,
+    /// What happens on routes that no resource declares.
+    pub unmatched: Unmatched,
+    /// What is no API at all: static files, login pages.
+    pub passthrough: Vec<Passthrough>,
+}
+
+/// What happens on routes that neither a resource nor `passthrough` declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unmatched {
+    /// 403, never forwarded.
+    #[default]
+    Deny,
+    /// Forwarded for known callers; the global entries filter the answer.
+    GlobalOnly,
+}
+
+/// Requests that pass unfiltered and without identity.
+#[derive(Debug)]
+pub struct Passthrough {
+    /// The methods it covers; never empty.
+    pub methods: Vec<Method>,
+    /// The path as a template; `{*rest}` at the end takes everything below.
+    pub path: String,
+    /// Where the entry was written.
+    pub origin: Origin,
+}
+
+/// Where something was written, for `explain`, audit and findings.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The file.
+    pub source: Arc<SourceFile>,
+    /// The place in it.
+    pub span: Span,
+}
+
+impl Origin {
+    /// `file:line`.
+    #[must_use]
+    pub fn file_and_line(&self) -> String {
+        format!("{}:{}", self.source.name(), self.source.line_of(self.span.start))
+    }
+}
