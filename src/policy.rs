@@ -3,6 +3,7 @@
 //! Pure but for [`load`](self): no clock, no logging. A set that has an error is never used.
 
 pub mod mode;
+pub mod plan;
 pub mod set;
 
 pub use mode::{Combine, Mode};

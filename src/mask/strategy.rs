@@ -20,6 +20,13 @@ pub enum Strategy {
     Typed(JsonReplacement),
 }
 
+impl Default for Strategy {
+    /// What a field without a strategy gets.
+    fn default() -> Self {
+        Self::Redact { text: "[REDACTED]".to_owned() }
+    }
+}
+
 /// The parameters of `partial`; lengths count Unicode scalar values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partial {

@@ -1,0 +1,400 @@
+//! Plans: what a set of roles may see, or write, on one route, compiled for the byte filter.
+//!
+//! A plan answers for every place in a document with the modes of the policy files:
+//!
+//! - the explicit entries of a role that select the value, the most restrictive of them;
+//! - else the explicit entry of the nearest value around it;
+//! - else the role's default.
+//!
+//! An object or array on the fixed part of a way to an entry is kept as structure under a
+//! restrictive default, so that the entry can be reached. Several roles combine as the resource
+//! says; global entries only ever restrict. Outside of records (envelopes, error bodies) every
+//! restriction of a role holds at any depth.
+
+use std::sync::Arc;
+
+use super::mode::{Combine, Mode};
+use super::set::{Entry, Field, Global, Resource, Role, Route};
+use crate::json::automaton::{
+    Automaton, Found, Groups, Judge, Pattern, PatternId, Ruling, TooComplex,
+};
+use crate::json::navigate::{Action, Slot, Verdict};
+use crate::json::path::FieldPath;
+use crate::mask::Strategy;
+
+/// What a document is filtered or checked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An answer with records in it.
+    Read,
+    /// An answer that may hold anything, such as an error body: nothing in it is a record.
+    ReadAnything,
+    /// A request body: every value that may not be written is named by [`Action::Remove`].
+    Write,
+}
+
+/// How the values at a replaced place are masked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MaskSlot {
+    /// The registry's name for the field; keys are derived from it.
+    pub field: String,
+    /// The strategy; redacts where the registry has none.
+    pub strategy: Strategy,
+}
+
+/// A compiled plan.
+#[derive(Debug)]
+pub struct Plan {
+    /// Decides each place of a document.
+    pub automaton: Automaton<PolicyJudge>,
+    /// The masks, by the number in [`Slot`].
+    pub slots: Arc<[MaskSlot]>,
+}
+
+/// The resource and route that a plan is for; neither on a route that only global entries govern.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    /// The object type.
+    pub resource: &'a Resource,
+    /// One of its routes.
+    pub route: &'a Route,
+}
+
+impl Plan {
+    /// Compiles what `roles` together may do.
+    ///
+    /// # Errors
+    /// When the paths multiply beyond what is sensible.
+    pub fn compile(
+        scope: Option<Scope>,
+        roles: &[&Role],
+        global: &Global,
+        purpose: Purpose,
+    ) -> Result<Self, TooComplex> {
+        let mut builder = Builder::default();
+        builder.global(global);
+        let mut defaults = Vec::new();
+        if let Some(scope) = scope {
+            let records = Pattern::new(&scope.route.records);
+            if purpose != Purpose::ReadAnything {
+                builder.add(records.clone(), Group::Records, Meaning::Records);
+                for path in &scope.route.envelope {
+                    builder.add(Pattern::new(path), Group::Outside, Meaning::Envelope);
+                }
+            }
+            for field in &scope.resource.fields {
+                builder.registry(field, &records);
+            }
+            for role in roles {
+                let here = role.resources.get(&scope.resource.name);
+                for entry in here.map_or(&[][..], |here| &here.entries) {
+                    builder.entry(entry, defaults.len(), &records, purpose);
+                }
+                defaults.push(here.and_then(|here| here.default).unwrap_or(role.default));
+            }
+        }
+        let judge = PolicyJudge {
+            meanings: builder.meanings,
+            defaults,
+            combine: scope.map_or(Combine::default(), |scope| scope.resource.combine),
+            allowed: if purpose == Purpose::Write { Mode::Edit } else { Mode::View },
+            has_held: builder.has_held,
+        };
+        let automaton = Automaton::compile(builder.patterns, judge)?;
+        Ok(Self { automaton, slots: builder.slots.into() })
+    }
+}
+
+/// Groups of patterns that stop together.
+#[derive(Debug, Clone, Copy)]
+enum Group {
+    /// Where the records are; of no use inside of one.
+    Records = 0,
+    /// Relative to a record.
+    Inside = 1,
+    /// Envelope members and restrictions at any depth; of no use inside of a record.
+    Outside = 2,
+    /// Everywhere.
+    Global = 3,
+}
+
+/// What it means that a pattern selects a place.
+#[derive(Debug, Clone, Copy)]
+enum Meaning {
+    Records,
+    Envelope,
+    Entry { role: usize, mode: Mode, side: Side },
+    GlobalEntry { mode: Mode },
+    Mask { slot: Slot, recursive: bool, side: Side },
+}
+
+/// Which places a pattern speaks about. A record itself counts as inside: an entry for a field
+/// that happens to have the name of the envelope's member does not touch the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Inside,
+    Outside,
+    Both,
+}
+
+impl Side {
+    fn covers(self, in_record: bool) -> bool {
+        match self {
+            Self::Inside => in_record,
+            Self::Outside => !in_record,
+            Self::Both => true,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Builder {
+    patterns: Vec<(Pattern, u8)>,
+    meanings: Vec<Meaning>,
+    slots: Vec<MaskSlot>,
+    has_held: bool,
+}
+
+/// The slot of fields without a strategy of their own.
+const REDACT: Slot = Slot(0);
+
+impl Default for Builder {
+    fn default() -> Self {
+        let redact = MaskSlot { field: String::new(), strategy: Strategy::default() };
+        Self { patterns: Vec::new(), meanings: Vec::new(), slots: vec![redact], has_held: false }
+    }
+}
+
+impl Builder {
+    fn add(&mut self, pattern: Pattern, group: Group, meaning: Meaning) {
+        self.patterns.push((pattern, group as u8));
+        self.meanings.push(meaning);
+    }
+
+    fn global(&mut self, global: &Global) {
+        for entry in &global.entries {
+            let meaning = Meaning::GlobalEntry { mode: entry.mode };
+            self.add(whole_document(&entry.path), Group::Global, meaning);
+        }
+        for field in &global.fields {
+            let Some(slot) = self.slot(field) else { continue };
+            let recursive = field.path.is_recursive();
+            let meaning = Meaning::Mask { slot, recursive, side: Side::Both };
+            self.add(whole_document(&field.path), Group::Global, meaning);
+        }
+    }
+
+    fn slot(&mut self, field: &Field) -> Option<Slot> {
+        let strategy = field.strategy.clone()?;
+        let slot = Slot(u32::try_from(self.slots.len()).ok()?);
+        self.slots.push(MaskSlot { field: field.path.as_str().to_owned(), strategy });
+        Some(slot)
+    }
+
+    fn registry(&mut self, field: &Field, records: &Pattern) {
+        let Some(slot) = self.slot(field) else { return };
+        let recursive = field.path.is_recursive();
+        let meaning = |side| Meaning::Mask { slot, recursive, side };
+        self.add(Pattern::anywhere(&field.path), Group::Outside, meaning(Side::Outside));
+        self.add_inside(&field.path, records, meaning(Side::Inside));
+    }
+
+    fn entry(&mut self, entry: &Entry, role: usize, records: &Pattern, purpose: Purpose) {
+        let meaning = |side| Meaning::Entry { role, mode: entry.mode, side };
+        let restricts = entry.mode >= Mode::Mask;
+        if restricts {
+            self.add(Pattern::anywhere(&entry.path), Group::Outside, meaning(Side::Outside));
+        }
+        let meaning = meaning(Side::Inside);
+        match purpose {
+            Purpose::ReadAnything => {}
+            Purpose::Read => self.add_inside(&entry.path, records, meaning),
+            // What a filter expression says of a record that is only just being written proves
+            // nothing: a right that hangs on one is not given, a restriction holds for all.
+            Purpose::Write if entry.path.needs_whole_record() => {
+                if entry.mode != Mode::Edit {
+                    self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
+                }
+            }
+            Purpose::Write => self.add_inside(&entry.path, records, meaning),
+        }
+    }
+
+    fn add_inside(&mut self, path: &FieldPath, records: &Pattern, meaning: Meaning) {
+        self.has_held |= path.needs_whole_record();
+        self.add(records.then(path), Group::Inside, meaning);
+    }
+}
+
+/// Global paths are relative to the whole document. What could only be decided over a held record
+/// is widened, for there may be no record.
+fn whole_document(path: &FieldPath) -> Pattern {
+    if path.needs_whole_record() { Pattern::anywhere(path) } else { Pattern::new(path) }
+}
+
+/// Gives matches the meaning of the policy files. See the module.
+#[derive(Debug)]
+pub struct PolicyJudge {
+    meanings: Vec<Meaning>,
+    /// The default of each role, in the order of the entries' role numbers.
+    defaults: Vec<Mode>,
+    combine: Combine,
+    /// The most restrictive mode that lets a value through.
+    allowed: Mode,
+    /// Whether records must be held.
+    has_held: bool,
+}
+
+/// What a place inherits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Inherited {
+    /// Above the root: a document stays one, however little of it may be seen.
+    is_above_root: bool,
+    in_record: bool,
+    in_envelope: bool,
+    /// The mode of the nearest enclosing value with an explicit entry, for each role.
+    explicit: Box<[Option<Mode>]>,
+}
+
+/// The modes of a place by what stands there.
+#[derive(Debug, Clone, Copy)]
+struct Modes {
+    scalar: Mode,
+    container: Mode,
+}
+
+impl PolicyJudge {
+    fn meanings<'a>(&'a self, patterns: &'a [PatternId]) -> impl Iterator<Item = Meaning> + 'a {
+        patterns.iter().filter_map(|pattern| self.meanings.get(*pattern).copied())
+    }
+
+    /// The most restrictive explicit entry of a role here.
+    fn explicit_here(&self, role: usize, in_record: bool, found: &Found) -> Option<Mode> {
+        self.meanings(found.accepted)
+            .filter_map(|meaning| match meaning {
+                Meaning::Entry { role: of, mode, side } if of == role && side.covers(in_record) => {
+                    Some(mode)
+                }
+                _ => None,
+            })
+            .max()
+    }
+
+    /// Whether a container here must stay, whatever the default, for something below it that is
+    /// less restricted. An entry that only restricts further keeps nothing.
+    fn is_structure(&self, role: usize, default: Mode, found: &Found) -> bool {
+        self.meanings(found.awaited).any(|meaning| match meaning {
+            Meaning::Records | Meaning::Envelope => true,
+            Meaning::Entry { role: of, mode, .. } => of == role && mode < default,
+            Meaning::Mask { .. } => default == Mode::Mask,
+            Meaning::GlobalEntry { .. } => false,
+        })
+    }
+
+    fn combine(&self, modes: impl Iterator<Item = Modes>) -> Modes {
+        let combined = modes.reduce(|one, other| {
+            let pick = match self.combine {
+                Combine::MostRestrictive => Ord::max,
+                Combine::Union => Ord::min,
+            };
+            Modes {
+                scalar: pick(one.scalar, other.scalar),
+                container: pick(one.container, other.container),
+            }
+        });
+        // Without roles only global entries govern; a request without a known role never gets here.
+        combined.unwrap_or(Modes { scalar: Mode::Edit, container: Mode::Edit })
+    }
+
+    /// The mask of this place: a field named exactly before one found at any depth, then the
+    /// first declared.
+    fn slot(&self, in_record: bool, found: &Found) -> Slot {
+        self.meanings(found.accepted)
+            .filter_map(|meaning| match meaning {
+                Meaning::Mask { slot, recursive, side } if side.covers(in_record) => {
+                    Some((recursive, slot))
+                }
+                _ => None,
+            })
+            .min()
+            .map_or(REDACT, |(_, slot)| slot)
+    }
+
+    fn action(&self, mode: Mode, in_record: bool, found: &Found) -> Action {
+        if mode <= self.allowed {
+            return Action::Keep;
+        }
+        match mode {
+            // A value that may be seen but not written is named like one that may not be seen.
+            Mode::Edit | Mode::View | Mode::Hidden => Action::Remove,
+            Mode::Mask if self.allowed == Mode::Edit => Action::Remove,
+            Mode::Mask => Action::Replace(self.slot(in_record, found)),
+        }
+    }
+}
+
+/// What one role may do at a place; `stays` is set where a container is needed as structure.
+fn modes_of_role(default: Mode, explicit: Option<Mode>, stays: bool) -> Modes {
+    match explicit {
+        Some(mode) => Modes { scalar: mode, container: mode },
+        None if stays => Modes { scalar: default, container: Mode::Edit },
+        None => Modes { scalar: default, container: default },
+    }
+}
+
+impl Judge for PolicyJudge {
+    type Context = Inherited;
+
+    fn outset(&self) -> Inherited {
+        Inherited {
+            is_above_root: true,
+            in_record: false,
+            in_envelope: false,
+            explicit: vec![None; self.defaults.len()].into(),
+        }
+    }
+
+    fn judge(&self, above: &Inherited, found: &Found) -> Ruling<Inherited> {
+        let accepts = |wanted: fn(&Meaning) -> bool| {
+            self.meanings(found.accepted).any(|meaning| wanted(&meaning))
+        };
+        let is_record = !above.in_record && accepts(|meaning| matches!(meaning, Meaning::Records));
+        let in_record = above.in_record || is_record;
+        let in_envelope =
+            !in_record && (above.in_envelope || accepts(|m| matches!(m, Meaning::Envelope)));
+
+        let explicit: Box<[Option<Mode>]> = above
+            .explicit
+            .iter()
+            .enumerate()
+            .map(|(role, inherited)| self.explicit_here(role, in_record, found).or(*inherited))
+            .collect();
+        let roles = self.defaults.iter().zip(&explicit).enumerate();
+        let mut modes = self.combine(roles.map(|(role, (default, explicit))| {
+            let default = if in_envelope { Mode::View.min(*default) } else { *default };
+            let stays = is_record || above.is_above_root || self.is_structure(role, default, found);
+            modes_of_role(default, *explicit, stays)
+        }));
+        let global = self.meanings(found.accepted).filter_map(|meaning| match meaning {
+            Meaning::GlobalEntry { mode } => Some(mode),
+            _ => None,
+        });
+        if let Some(global) = global.max() {
+            modes.scalar = modes.scalar.max(global);
+            modes.container = modes.container.max(global);
+        }
+
+        let verdict = Verdict {
+            scalar: self.action(modes.scalar, in_record, found),
+            container: self.action(modes.container, in_record, found),
+            holds: is_record && self.has_held,
+        };
+        let live_groups = if in_record {
+            Groups::ALL.without(Group::Records as u8).without(Group::Outside as u8)
+        } else {
+            Groups::ALL
+        };
+        let context = Inherited { is_above_root: false, in_record, in_envelope, explicit };
+        Ruling { context, verdict, live_groups }
+    }
+}
