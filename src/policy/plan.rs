@@ -23,7 +23,7 @@ use crate::json::path::FieldPath;
 use crate::mask::Strategy;
 
 /// What a document is filtered or checked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// An answer with records in it.
     Read,

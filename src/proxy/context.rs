@@ -1,0 +1,41 @@
+//! What the gate remembers of one request. Nothing of it outlives the request.
+
+use http::HeaderMap;
+
+use crate::correlation::{CorrelationId, TraceContext};
+use crate::telemetry::Exchange;
+
+/// One request's context.
+#[derive(Debug, Default)]
+pub struct RequestContext {
+    /// Set once the head has been read.
+    pub(super) begun: Option<Begun>,
+}
+
+/// What is known as soon as there is a request head.
+#[derive(Debug)]
+pub(super) struct Begun {
+    /// The record of the exchange, accounted for at the end.
+    pub(super) exchange: Exchange,
+    /// The id that this request carries everywhere.
+    pub(super) correlation: CorrelationId,
+    /// The trace that the request belongs to, with the span of this hop.
+    pub(super) trace: TraceContext,
+}
+
+impl Begun {
+    /// Reads correlation and trace from the request, or makes them.
+    pub(super) fn new(
+        mut exchange: Exchange,
+        headers: &HeaderMap,
+        header: &http::HeaderName,
+    ) -> Self {
+        let mut random = rand::rng();
+        let correlation = CorrelationId::accept(headers, header, &mut random);
+        let trace = TraceContext::accept(headers, &mut random).child(&mut random);
+        exchange.correlation_id = correlation.as_str().to_owned();
+        exchange.trace_id = Some(trace.trace_id().to_string());
+        exchange.span_id = Some(trace.span_id().to_string());
+        Self { exchange, correlation, trace }
+    }
+}

@@ -1,0 +1,188 @@
+//! The policies in force, ready for requests: routes, plans and masks, compiled once and kept.
+
+use std::sync::Arc;
+
+use moka::sync::Cache;
+
+use crate::diagnostic::Finding;
+use crate::mask::{KeyRing, Masker};
+use crate::policy::PolicySet;
+use crate::policy::plan::{MaskSlot, Plan, Purpose, Scope};
+use crate::policy::router::{GovernedRoute, RouteTable};
+use crate::policy::set::Role;
+use crate::telemetry::Refusal;
+
+/// Most plans kept: a plan is one route for one set of roles and one purpose.
+const MOST_PLANS: u64 = 4096;
+
+/// Most mask sets kept: one for a plan and a tenant.
+const MOST_MASK_SETS: u64 = 16_384;
+
+/// Everything a request needs of the policies. Immutable but for its caches.
+#[derive(Debug)]
+pub struct Governance {
+    set: PolicySet,
+    routes: RouteTable,
+    keys: Option<Arc<KeyRing>>,
+    plans: Cache<PlanKey, Arc<Plan>>,
+    masks: Cache<(PlanKey, String), Arc<[Masker]>>,
+}
+
+/// What a plan depends on, within one set of policies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct PlanKey {
+    /// Resource name and place of the route; `None` where only global entries govern.
+    route: Option<(String, usize)>,
+    /// Known roles, sorted.
+    roles: Vec<String>,
+    purpose: Purpose,
+}
+
+impl Governance {
+    /// Prepares a checked set of policies.
+    ///
+    /// # Errors
+    /// What a set can only be refused for now: paths that are too rich to compile together, and
+    /// masks that need keys where there are none.
+    pub fn prepare(set: PolicySet, keys: Option<Arc<KeyRing>>) -> Result<Self, Vec<Finding>> {
+        let routes = RouteTable::new(&set)
+            .map_err(|conflict| vec![Finding::error("policy::route_conflict", conflict.to_string())])?;
+        let mut findings = missing_keys(&set, keys.is_some());
+        findings.extend(too_complex(&set));
+        if !findings.is_empty() {
+            return Err(findings);
+        }
+        Ok(Self {
+            set,
+            routes,
+            keys,
+            plans: Cache::new(MOST_PLANS),
+            masks: Cache::new(MOST_MASK_SETS),
+        })
+    }
+
+    /// The checked policies.
+    #[must_use]
+    pub fn set(&self) -> &PolicySet {
+        &self.set
+    }
+
+    /// The declared routes.
+    #[must_use]
+    pub fn routes(&self) -> &RouteTable {
+        &self.routes
+    }
+
+    pub(super) fn key(
+        route: Option<&GovernedRoute>,
+        roles: &[String],
+        purpose: Purpose,
+    ) -> PlanKey {
+        let route = route.map(|route| (route.resource.name.clone(), route.route));
+        PlanKey { route, roles: roles.to_vec(), purpose }
+    }
+
+    /// The plan for a key.
+    pub(super) fn plan(&self, key: &PlanKey) -> Result<Arc<Plan>, Refusal> {
+        if let Some(plan) = self.plans.get(key) {
+            return Ok(plan);
+        }
+        self.plans
+            .try_get_with_by_ref(key, || self.compile(key).map(Arc::new))
+            .map_err(|_| Refusal::Internal)
+    }
+
+    fn compile(&self, key: &PlanKey) -> Result<Plan, Refusal> {
+        let roles: Vec<&Role> = key
+            .roles
+            .iter()
+            .filter_map(|role| self.set.roles.get(role))
+            .map(|role| &**role)
+            .collect();
+        let scope = match &key.route {
+            None => None,
+            Some((name, route)) => {
+                let resource = self.set.resources.get(name).ok_or(Refusal::Internal)?;
+                let route = resource.routes.get(*route).ok_or(Refusal::Internal)?;
+                Some(Scope { resource, route })
+            }
+        };
+        // Without a role there is nothing that could give a right.
+        if scope.is_some() && (roles.is_empty() || roles.len() != key.roles.len()) {
+            return Err(Refusal::Internal);
+        }
+        Plan::compile(scope, &roles, &self.set.global, key.purpose).map_err(|_| Refusal::Internal)
+    }
+
+    /// The masks of a plan for one tenant, by slot.
+    pub(super) fn masks(
+        &self,
+        key: PlanKey,
+        plan: &Plan,
+        tenant: &str,
+    ) -> Result<Arc<[Masker]>, Refusal> {
+        let masks_key = (key, tenant.to_owned());
+        if let Some(masks) = self.masks.get(&masks_key) {
+            return Ok(masks);
+        }
+        let masks = plan
+            .slots
+            .iter()
+            .map(|slot| self.masker(slot, tenant))
+            .collect::<Result<Arc<[Masker]>, Refusal>>()?;
+        self.masks.insert(masks_key, Arc::clone(&masks));
+        Ok(masks)
+    }
+
+    fn masker(&self, slot: &MaskSlot, tenant: &str) -> Result<Masker, Refusal> {
+        match &self.keys {
+            Some(keys) => keys.masker(&slot.strategy, tenant, &slot.field),
+            None => Masker::keyless(&slot.strategy),
+        }
+        .map_err(|_| Refusal::KeysNotReady)
+    }
+}
+
+/// Fields whose mask needs a key although no key ring is configured.
+fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
+    if have_keys {
+        return Vec::new();
+    }
+    let fields = set.resources.values().flat_map(|resource| &resource.fields);
+    fields
+        .chain(&set.global.fields)
+        .filter(|field| field.strategy.as_ref().is_some_and(|strategy| strategy.needs_key()))
+        .map(|field| {
+            Finding::error(
+                "policy::key_missing",
+                format!("the mask of `{}` needs a key, and no key ring is configured", field.path),
+            )
+            .at(&field.origin.source, field.origin.span)
+            .help("make one with `fieldgate keys new > keys.yaml` and name it as `keys:` in the configuration")
+        })
+        .collect()
+}
+
+/// Routes whose paths cannot be compiled, for one role or for all of them together.
+fn too_complex(set: &PolicySet) -> Vec<Finding> {
+    let all: Vec<&Role> = set.roles.values().map(|role| &**role).collect();
+    let mut findings = Vec::new();
+    for resource in set.resources.values() {
+        for route in &resource.routes {
+            let scope = Some(Scope { resource, route });
+            let alone = all.iter().map(std::slice::from_ref);
+            for roles in alone.chain(std::iter::once(all.as_slice())) {
+                let compiled = Plan::compile(scope, roles, &set.global, Purpose::Read);
+                if let Err(reason) = compiled {
+                    let message = format!("`{}` on `{}`: {reason}", resource.name, route.path);
+                    findings.push(
+                        Finding::error("policy::too_complex", message)
+                            .help("write fewer recursive paths with several steps (`$..a..b`)"),
+                    );
+                    break;
+                }
+            }
+        }
+    }
+    findings
+}
