@@ -1,1 +1,102 @@
-//! The `admin` room.
+//! The listener for operators: is it alive, is it ready, how does it do.
+//!
+//! It stands on its own address and is never reachable through the data listener. It refuses
+//! requests whose `Host` is not its own (a web page must not reach it through the operator's
+//! browser), requests without the token where one is set (`/livez` and `/readyz` need none, since
+//! an orchestrator's probes cannot carry one), and every method but GET and HEAD.
+
+mod connections;
+mod guard;
+mod health;
+mod readiness;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+pub use self::readiness::{Condition, Readiness};
+
+use self::connections::{Connections, LocalAddress};
+use self::guard::Guard;
+use crate::config::Admin as Settings;
+use crate::problem::{self, Problem};
+use crate::telemetry::Telemetry;
+
+/// How long answers under way may take once the listener is to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// What the admin listener shows.
+#[derive(Debug, Clone)]
+pub struct AdminState {
+    guard: Arc<Guard>,
+    telemetry: Telemetry,
+    readiness: Readiness,
+}
+
+impl AdminState {
+    /// Shows these two, guarded as the settings say.
+    #[must_use]
+    pub fn new(settings: &Settings, telemetry: Telemetry, readiness: Readiness) -> Self {
+        Self { guard: Arc::new(Guard::new(settings)), telemetry, readiness }
+    }
+}
+
+/// Serves until `shutdown` is done, then lets answers under way end, for a few seconds at most.
+pub async fn serve(
+    listener: TcpListener,
+    state: AdminState,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let service = router(state).into_make_service_with_connect_info::<LocalAddress>();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = axum::serve(Connections::new(listener), service).with_graceful_shutdown(async {
+        // An error means that the sender is gone, which ends the serving just as well.
+        stopped.await.unwrap_or_default();
+    });
+    let mut serving = std::pin::pin!(serving.into_future());
+    tokio::select! {
+        served = &mut serving => return served,
+        () = shutdown => {}
+    }
+    drop(stop);
+    // A client that keeps its connection busy beyond the limit is cut off.
+    tokio::time::timeout(STOP_LIMIT, serving).await.unwrap_or(Ok(()))
+}
+
+fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/", get(health::index))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(middleware::from_fn_with_state(state.clone(), guard::check))
+        .with_state(state)
+}
+
+async fn not_found() -> Response {
+    answer(&Problem::about_blank(StatusCode::NOT_FOUND))
+}
+
+async fn method_not_allowed() -> Response {
+    // The router adds `Allow`.
+    answer(&Problem::about_blank(StatusCode::METHOD_NOT_ALLOWED))
+}
+
+/// The one way a problem becomes an answer here.
+fn answer(problem: &Problem) -> Response {
+    let content_type = HeaderValue::from_static(problem::CONTENT_TYPE);
+    (problem.status(), [(header::CONTENT_TYPE, content_type)], problem.to_json()).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod json;
 pub mod mask;
 pub mod policy;
+pub mod problem;
 pub mod proxy;
 pub mod server;
 pub mod telemetry;

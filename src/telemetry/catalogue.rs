@@ -1,0 +1,221 @@
+//! Every metric and every log field by name, in one table each.
+//!
+//! Metrics are built from these entries and from nothing else, and `docs/observability.md` is
+//! checked against them, so code and documentation cannot disagree. Labels hold closed enums and
+//! configured names only, never input.
+
+/// What a metric is, in Prometheus' words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts by size.
+    Histogram,
+}
+
+/// One metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricEntry {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its labels, in the order in which values are given.
+    pub labels: &'static [&'static str],
+    /// What it counts.
+    pub help: &'static str,
+}
+
+/// Declares the entries as constants and the list of all of them.
+macro_rules! metrics {
+    ($($constant:ident $kind:ident $name:literal [$($label:literal)*] $help:literal)+) => {
+        $(
+            #[doc = $help]
+            pub const $constant: MetricEntry = MetricEntry {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &[$($label),*],
+                help: $help,
+            };
+        )+
+
+        /// Every metric, in the order of the documentation.
+        pub const METRICS: &[MetricEntry] = &[$($constant),+];
+    };
+}
+
+metrics! {
+    REQUEST_DURATION Histogram "http_server_request_duration_seconds" ["method" "route" "status_class"]
+        "Time from the request's head to the end of its answer."
+    ACTIVE_REQUESTS Gauge "http_server_active_requests" []
+        "Requests under way."
+    UPSTREAM_DURATION Histogram "fieldgate_upstream_duration_seconds" ["route"]
+        "Time spent waiting for the CRM."
+    ADDED_LATENCY Histogram "fieldgate_added_latency_seconds" ["route"]
+        "Whole time less the time spent waiting for the CRM; a slow client counts."
+    REQUEST_BYTES Counter "fieldgate_request_bytes_total" []
+        "Bytes of request bodies read."
+    RESPONSE_BYTES Counter "fieldgate_response_bytes_total" []
+        "Bytes of response bodies sent."
+    FIELDS_MASKED Counter "fieldgate_fields_masked_total" ["resource"]
+        "Values masked."
+    FIELDS_HIDDEN Counter "fieldgate_fields_hidden_total" ["resource"]
+        "Members removed."
+    REFUSALS Counter "fieldgate_refusals_total" ["reason"]
+        "Answers refused or broken off."
+    POLICY_RELOADS Counter "fieldgate_policy_reloads_total" ["outcome"]
+        "Attempts to load the policies, the first one included."
+    POLICY_INFO Gauge "fieldgate_policy_info" ["revision"]
+        "1 for the revision of the policies in force."
+    ACCESS_LOG_DROPPED Counter "fieldgate_access_log_dropped_total" []
+        "Access log lines lost because they could not be written in time."
+    APPLICATION_LOG_DROPPED Counter "fieldgate_application_log_dropped_total" []
+        "Application log lines lost because they could not be written in time."
+    LIBRARY_MESSAGES Counter "fieldgate_library_messages_total" ["level"]
+        "Errors and warnings of libraries, whose text is withheld from the log."
+    PANICS Counter "fieldgate_panics_total" []
+        "Panics caught; each is a fault of Fieldgate."
+    BUILD_INFO Gauge "fieldgate_build_info" ["version"]
+        "1 for the version that runs."
+    PROCESS_CPU Counter "process_cpu_seconds_total" []
+        "CPU time used, user and system."
+    PROCESS_RESIDENT_MEMORY Gauge "process_resident_memory_bytes" []
+        "Memory resident."
+    PROCESS_VIRTUAL_MEMORY Gauge "process_virtual_memory_bytes" []
+        "Address space in use."
+    PROCESS_THREADS Gauge "process_threads" []
+        "Threads."
+    PROCESS_OPEN_FDS Gauge "process_open_fds" []
+        "File descriptors open."
+    PROCESS_MAX_FDS Gauge "process_max_fds" []
+        "File descriptors allowed."
+    PROCESS_START_TIME Gauge "process_start_time_seconds" []
+        "When telemetry started, in seconds since 1970."
+}
+
+/// The bounds that OpenTelemetry advises for the duration of HTTP requests.
+pub const REQUEST_BUCKETS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// Finer bounds, since what Fieldgate adds is well below a millisecond.
+pub const ADDED_BUCKETS: &[f64] = &[
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
+    1.0, 2.5,
+];
+
+/// The value of a `route` or `resource` label where no configured name applies.
+pub const UNMATCHED: &str = "unmatched";
+
+/// The values of the `outcome` label of [`POLICY_RELOADS`].
+pub const RELOAD_OUTCOMES: [&str; 2] = ["success", "failure"];
+
+/// The values of the `level` label of [`LIBRARY_MESSAGES`].
+pub const LIBRARY_LEVELS: [&str; 2] = ["error", "warn"];
+
+/// The fields of an access log line, in their order, and what each holds.
+pub const ACCESS_FIELDS: &[(&str, &str)] = &[
+    ("timestamp", "End of the exchange, RFC 3339, UTC, milliseconds."),
+    (
+        "level",
+        "`ERROR` for 5xx and for an answer broken off, `WARN` for 4xx and for a client that left, else `INFO`.",
+    ),
+    ("service", "`telemetry.service` of the configuration."),
+    ("environment", "`telemetry.environment` of the configuration."),
+    ("correlation_id", "The id that the client, the CRM and every line share."),
+    ("trace_id", "W3C trace id, or null."),
+    ("span_id", "W3C span id of this hop, or null."),
+    ("user_id", "The caller's subject, or null; cut at 128 characters."),
+    ("org_id", "The caller's tenant, or null; cut at 128 characters."),
+    ("roles", "The caller's roles as a list, at most 16."),
+    ("method", "The method; one that is not known is `OTHER`."),
+    ("route", "The template of the route, or `unmatched`."),
+    (
+        "path",
+        "The canonical path without query, cut at 512 characters; a segment like an e-mail address is `*`.",
+    ),
+    ("status_code", "The status sent, or null if none was."),
+    ("latency_ms", "The whole time in milliseconds."),
+    ("upstream_ms", "Time spent waiting for the CRM, or null if it was not asked."),
+    ("remote_addr", "The peer's address without port, or null."),
+    ("user_agent", "The user agent, or null; cut at 256 characters."),
+    ("policy_revision", "Revision of the policies applied, or null."),
+    ("masked", "How many values were masked."),
+    ("hidden", "How many members were removed."),
+    ("refusal", "The reason of a refusal; absent if there was none."),
+];
+
+/// The fields that every application log line begins with.
+pub const APPLICATION_FIELDS: &[(&str, &str)] = &[
+    ("timestamp", "When it happened, RFC 3339, UTC, milliseconds."),
+    ("level", "`ERROR`, `WARN`, `INFO` or `DEBUG`."),
+    ("service", "`telemetry.service` of the configuration."),
+    ("environment", "`telemetry.environment` of the configuration."),
+    ("target", "The part of Fieldgate that speaks."),
+    ("message", "What happened."),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::path::Path;
+
+    use super::*;
+    use crate::telemetry::refusal::Refusal;
+
+    fn tables() -> String {
+        let mut text = String::new();
+        let mut table = |title: &str, head: &str, rows: Vec<String>| {
+            let columns = head.matches('|').count() + 1;
+            let rule = vec!["---"; columns].join(" | ");
+            writeln!(text, "## {title}\n\n| {head} |\n| {rule} |").unwrap();
+            for row in rows {
+                writeln!(text, "| {row} |").unwrap();
+            }
+            text.push('\n');
+        };
+        let fields = |entries: &[(&str, &str)]| {
+            entries.iter().map(|(name, meaning)| format!("`{name}` | {meaning}")).collect()
+        };
+        table("Access log fields", "field | meaning", fields(ACCESS_FIELDS));
+        table("Application log fields", "field | meaning", fields(APPLICATION_FIELDS));
+        let metrics = METRICS.iter().map(|metric| {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            let labels: Vec<String> =
+                metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            format!("`{}` | {kind} | {} | {}", metric.name, labels.join(", "), metric.help)
+        });
+        table("Metrics", "metric | type | labels | meaning", metrics.collect());
+        let refusals = Refusal::ALL
+            .iter()
+            .map(|refusal| format!("`{}` | {}", refusal.name(), refusal.meaning()));
+        table("Reasons of refusals", "reason | meaning", refusals.collect());
+        text.trim_end().to_owned() + "\n"
+    }
+
+    /// Run with `UPDATE_DOCS=1` to write the tables into the page.
+    #[test]
+    fn the_documentation_has_these_tables() {
+        const MARK: &str = "<!-- The tables below are written by a test: UPDATE_DOCS=1 cargo test the_documentation_has -->\n\n";
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/observability.md");
+        let text = std::fs::read_to_string(&page).unwrap();
+        let (prose, found) = text.split_once(MARK).expect("the page has the mark");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(&page, format!("{prose}{MARK}{}", tables())).unwrap();
+            return;
+        }
+        assert_eq!(found, tables(), "docs/observability.md is not up to date");
+    }
+
+    #[test]
+    fn names_follow_prometheus() {
+        for metric in METRICS {
+            let is_total = metric.name.ends_with("_total");
+            assert_eq!(is_total, metric.kind == Kind::Counter, "{}", metric.name);
+            assert!(metric.help.ends_with('.'), "{}", metric.name);
+        }
+        let names: std::collections::HashSet<_> = METRICS.iter().map(|m| m.name).collect();
+        assert_eq!(names.len(), METRICS.len());
+    }
+}

@@ -1,0 +1,272 @@
+//! Happenings off the street: one struct each, whose `emit` owns its log line and its metrics.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use tracing::Level;
+
+use super::Telemetry;
+use super::note::Note;
+
+/// Findings repeated in the log line of a failed reload.
+const MOST_FAULTS: usize = 5;
+
+fn note(level: Level, message: &str) -> Note {
+    Note::new(OffsetDateTime::now_utc(), level, "fieldgate", message)
+}
+
+/// Policies were loaded and are in force. The names given may be metric labels from now on.
+#[derive(Debug, Clone)]
+pub struct PolicyReloaded {
+    /// The revision now in force.
+    pub revision: Arc<str>,
+    /// The templates of all routes, passthrough ones included.
+    pub routes: Vec<Arc<str>>,
+    /// The names of all resources.
+    pub resources: Vec<Arc<str>>,
+    /// How many roles there are.
+    pub roles: usize,
+}
+
+impl PolicyReloaded {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        let metrics = &telemetry.inner.metrics;
+        metrics.name_routes(&self.routes, &self.resources);
+        metrics.show_revision(&self.revision);
+        metrics.reloads_succeeded.inc();
+        telemetry.note(
+            note(Level::INFO, "policies loaded")
+                .with("policy_revision", self.revision.as_ref())
+                .with("routes", self.routes.len())
+                .with("resources", self.resources.len())
+                .with("roles", self.roles),
+        );
+    }
+}
+
+/// Policies were read and refused; what was in force stays so.
+#[derive(Debug, Clone)]
+pub struct PolicyReloadFailed {
+    /// The revision that stays in force; `None` if there never was one.
+    pub in_force: Option<Arc<str>>,
+    /// What is wrong, one text a finding, with file and line.
+    pub faults: Vec<String>,
+}
+
+impl PolicyReloadFailed {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.inner.metrics.reloads_failed.inc();
+        let message = match self.in_force {
+            Some(_) => "policies refused, the last good ones stay in force",
+            None => "policies refused, none are in force",
+        };
+        let first: Vec<&str> = self.faults.iter().take(MOST_FAULTS).map(String::as_str).collect();
+        telemetry.note(
+            note(Level::ERROR, message)
+                .with("policy_revision", self.in_force.as_deref())
+                .with("faults", self.faults.len())
+                .with("first_faults", first.join("; ")),
+        );
+    }
+}
+
+/// What a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Clients of the CRM.
+    Data,
+    /// Operators.
+    Admin,
+}
+
+impl Purpose {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A listener accepts connections.
+#[derive(Debug, Clone, Copy)]
+pub struct ListenerStarted {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub is_tls: bool,
+}
+
+impl ListenerStarted {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.note(
+            note(Level::INFO, "listening")
+                .with("purpose", self.purpose.name())
+                .with("address", self.address.to_string())
+                .with("tls", self.is_tls),
+        );
+    }
+}
+
+/// No new requests are taken; those under way may end.
+#[derive(Debug, Clone, Copy)]
+pub struct Draining {
+    /// How long they may take.
+    pub limit: Duration,
+}
+
+impl Draining {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.note(
+            note(Level::INFO, "draining")
+                .with("under_way", telemetry.inner.metrics.active_requests.get())
+                .with("limit_seconds", self.limit.as_secs_f64()),
+        );
+    }
+}
+
+/// The process is about to end. The caller flushes the telemetry afterwards.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopped {
+    /// How long the drain took.
+    pub drained_for: Duration,
+}
+
+impl Stopped {
+    /// Tells it. Requests still under way are broken off by the end of the process: a warning.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        let under_way = telemetry.inner.metrics.active_requests.get();
+        let level = if under_way == 0 { Level::INFO } else { Level::WARN };
+        telemetry.note(
+            note(level, "stopped")
+                .with("under_way", under_way)
+                .with("drained_for_seconds", self.drained_for.as_secs_f64()),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::{LogFormat, LogLevel};
+    use crate::telemetry::Moment;
+    use crate::telemetry::tests::started;
+
+    /// Emits, and compares the level, the message and the fields of the one line.
+    #[track_caller]
+    fn check(emit: impl FnOnce(&Telemetry), expect: &Value) {
+        let (telemetry, log) = started(LogFormat::Json, LogLevel::Info);
+        emit(&telemetry);
+        assert!(telemetry.flush(Duration::from_secs(30)));
+        let lines = log.json_lines();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let mut line = lines[0].clone();
+        for base in ["timestamp", "service", "environment", "target"] {
+            assert!(line.as_object_mut().unwrap().remove(base).is_some(), "{base}");
+        }
+        assert_eq!(&line, expect);
+    }
+
+    #[test]
+    fn policies_loaded() {
+        let happening = PolicyReloaded {
+            revision: "abc".into(),
+            routes: vec!["/api/v1/leads/".into()],
+            resources: vec!["lead".into(), "deal".into()],
+            roles: 5,
+        };
+        check(
+            |telemetry| {
+                happening.emit(telemetry);
+                let scrape = telemetry.scrape().unwrap();
+                assert!(scrape.contains("fieldgate_policy_info{revision=\"abc\"} 1"));
+                assert!(scrape.contains("policy_reloads_total{outcome=\"success\"} 1"));
+                assert!(scrape.contains("fieldgate_fields_masked_total{resource=\"deal\"} 0"));
+            },
+            &json!({
+                "level": "INFO", "message": "policies loaded", "policy_revision": "abc",
+                "routes": 1, "resources": 2, "roles": 5
+            }),
+        );
+    }
+
+    #[test]
+    fn policies_refused() {
+        let faults: Vec<String> = (1..=9).map(|line| format!("lead.yaml:{line}: no")).collect();
+        let mut happening = PolicyReloadFailed { in_force: None, faults };
+        let first_faults =
+            "lead.yaml:1: no; lead.yaml:2: no; lead.yaml:3: no; lead.yaml:4: no; lead.yaml:5: no";
+        check(
+            |telemetry| {
+                happening.emit(telemetry);
+                let scrape = telemetry.scrape().unwrap();
+                assert!(scrape.contains("policy_reloads_total{outcome=\"failure\"} 1"));
+            },
+            &json!({
+                "level": "ERROR", "message": "policies refused, none are in force",
+                "policy_revision": null, "faults": 9, "first_faults": first_faults
+            }),
+        );
+        happening.in_force = Some("abc".into());
+        check(
+            |telemetry| happening.emit(telemetry),
+            &json!({
+                "level": "ERROR", "message": "policies refused, the last good ones stay in force",
+                "policy_revision": "abc", "faults": 9, "first_faults": first_faults
+            }),
+        );
+    }
+
+    #[test]
+    fn listening() {
+        let address = "127.0.0.1:8080".parse().unwrap();
+        check(
+            |telemetry| {
+                ListenerStarted { purpose: Purpose::Data, address, is_tls: true }.emit(telemetry);
+            },
+            &json!({
+                "level": "INFO", "message": "listening", "purpose": "data",
+                "address": "127.0.0.1:8080", "tls": true
+            }),
+        );
+    }
+
+    #[test]
+    fn the_end() {
+        check(
+            |telemetry| {
+                let _under_way = telemetry.begin(&http::Method::GET, Moment::now());
+                Draining { limit: Duration::from_secs(30) }.emit(telemetry);
+            },
+            &json!({
+                "level": "INFO", "message": "draining", "under_way": 1, "limit_seconds": 30.0
+            }),
+        );
+        let stopped = Stopped { drained_for: Duration::from_millis(1500) };
+        check(
+            |telemetry| stopped.emit(telemetry),
+            &json!({
+                "level": "INFO", "message": "stopped", "under_way": 0, "drained_for_seconds": 1.5
+            }),
+        );
+        check(
+            |telemetry| {
+                let _under_way = telemetry.begin(&http::Method::GET, Moment::now());
+                stopped.emit(telemetry);
+            },
+            &json!({
+                "level": "WARN", "message": "stopped", "under_way": 1, "drained_for_seconds": 1.5
+            }),
+        );
+    }
+}
