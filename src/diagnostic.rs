@@ -151,6 +151,12 @@ impl Finding {
         Some((source.name(), source.line_of(span.start), source.column_of(span.start)))
     }
 
+    /// The bytes that would be underlined, to show the same place in another text.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        self.place.as_ref().map(|(_, span)| *span)
+    }
+
     /// The text that would be underlined.
     #[must_use]
     pub fn underlined(&self) -> Option<&str> {

@@ -30,7 +30,8 @@ impl Default for Strategy {
 /// The parameters of `partial`; lengths count Unicode scalar values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Partial {
-    /// How many characters stay at the start.
+    /// How many characters stay at the start. A policy that names one end only has meant the
+    /// other to be zero; this is the number after that was settled.
     pub show_first: usize,
     /// How many characters stay at the end.
     pub show_last: usize,
@@ -38,7 +39,7 @@ pub struct Partial {
     pub mask_char: char,
     /// Keep the `@domain` of an e-mail address.
     pub keep_domain: bool,
-    /// Keep `-`, space, `.`, `/`, `(`, `)` and `+` where they stand.
+    /// Keep `-`, space, `.`, `/`, `(`, `)` and `+` where they stand; they do not count as shown.
     pub keep_separators: bool,
     /// This many mask characters whatever the length of the value.
     pub fixed_length: Option<usize>,
@@ -72,4 +73,15 @@ pub enum JsonReplacement {
     EmptyList,
     /// `{}`
     EmptyObject,
+}
+
+impl Strategy {
+    /// Whether a key ring must be there before this strategy can mask anything.
+    #[must_use]
+    pub fn needs_key(&self) -> bool {
+        match self {
+            Self::Hash | Self::Encrypt | Self::Tokenize => true,
+            Self::Partial(_) | Self::Redact { .. } | Self::Typed(_) => false,
+        }
+    }
 }
