@@ -1,10 +1,23 @@
 //! Policies: files as written, checked into a [`PolicySet`], compiled into plans for the filter.
 //!
-//! Pure but for [`load`](self): no clock, no logging. A set that has an error is never used.
+//! Pure but for [`load()`] and [`fingerprint`], which read files: no clock, no logging. A set that has an
+//! error is never used.
 
+mod canonical;
+mod load;
 pub mod mode;
+mod path_relation;
 pub mod plan;
+mod read;
+mod router;
 pub mod set;
+mod snapshot;
+mod template;
 
+pub use canonical::{CanonicalPath, PathRefusal};
+pub use load::{Fingerprint, Loaded, fingerprint, load};
 pub use mode::{Combine, Mode};
+pub use read::{Read, read};
+pub use router::{GovernedRoute, Match, RouteConflict, RouteTable};
 pub use set::PolicySet;
+pub use snapshot::{InForce, PolicyStore, ReloadOutcome, Watch};

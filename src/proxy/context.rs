@@ -32,7 +32,7 @@ impl Begun {
     ) -> Self {
         let mut random = rand::rng();
         let correlation = CorrelationId::accept(headers, header, &mut random);
-        let trace = TraceContext::accept(headers, &mut random).child(&mut random);
+        let trace = TraceContext::accept(headers, &mut random);
         exchange.correlation_id = correlation.as_str().to_owned();
         exchange.trace_id = Some(trace.trace_id().to_string());
         exchange.span_id = Some(trace.span_id().to_string());

@@ -1,0 +1,210 @@
+//! Policy files as written → a checked [`PolicySet`], or everything that is wrong with them.
+//!
+//! Pure: no I/O, no clock, no logging. Each file is read on its own as far as it makes sense; then
+//! the files are held against each other. A set exists only where nothing is an error.
+
+mod across;
+mod doubts;
+mod draft;
+mod global;
+mod mask;
+mod place;
+mod reader;
+mod resource;
+mod role;
+mod route;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use self::draft::{GlobalDraft, ResourceDraft, RoleDraft};
+use self::reader::Reader;
+use super::mode::Mode;
+use super::set::{PolicySet, Resource, Role, RoleResource};
+use crate::diagnostic::{Finding, Severity, SourceFile, Span};
+use crate::yaml::{self, Checker, Node, Value};
+
+pub(super) use self::place::Place;
+
+/// What the files of one policy folder say.
+#[derive(Debug)]
+#[must_use = "the findings say why there is no set"]
+pub struct Read {
+    /// The checked policies; `None` where a finding is an error.
+    pub set: Option<PolicySet>,
+    /// Everything wrong or doubtful, ordered by file and place.
+    pub findings: Vec<Finding>,
+}
+
+/// All files, read one by one.
+#[derive(Default)]
+struct Drafts {
+    resources: Vec<ResourceDraft>,
+    roles: Vec<RoleDraft>,
+    global: GlobalDraft,
+    /// Stems of resource files whose name could not be read: `lead` for `resources/lead.yaml`.
+    /// What they declare is not known, but rules for them are no mistake of the role.
+    unread_resources: Vec<String>,
+}
+
+/// Reads the files of a policy folder, in whatever order they come. The names of the files start
+/// with `folder`; what a file is for depends on where below it lies.
+pub fn read(folder: &Path, files: &[Arc<SourceFile>]) -> Read {
+    let mut files: Vec<(PathBuf, &Arc<SourceFile>)> = files
+        .iter()
+        .map(|source| {
+            let name = Path::new(source.name());
+            (name.strip_prefix(folder).unwrap_or(name).to_owned(), source)
+        })
+        .collect();
+    files.sort_by(|(one, source), (other, other_source)| {
+        (one, source.text()).cmp(&(other, other_source.text()))
+    });
+
+    let mut drafts = Drafts::default();
+    let mut findings = Vec::new();
+    if files.is_empty() {
+        let message = format!("`{}` holds no policy files", folder.display());
+        findings.push(Finding::error("policy::no_policies", message).help(
+            "policies are `resources/*.yaml`, `roles/*.yaml` and `global.yaml` in this folder",
+        ));
+    }
+    for (relative, source) in &files {
+        drafts.read_file(relative, source, &mut findings);
+    }
+    findings.extend(across::faults(&drafts));
+    let is_error = |finding: &Finding| finding.severity() == Severity::Error;
+    if !findings.iter().any(is_error) {
+        // A doubt about files that do not stand as meant would be noise.
+        findings.extend(doubts::doubts(&drafts));
+    }
+    findings.sort_by(|one, other| one.position().cmp(&other.position()));
+    let set = (!findings.iter().any(is_error)).then(|| drafts.into_set(revision(&files)));
+    Read { set, findings }
+}
+
+impl Drafts {
+    fn read_file(
+        &mut self,
+        relative: &Path,
+        source: &Arc<SourceFile>,
+        findings: &mut Vec<Finding>,
+    ) {
+        let place = Place::of(relative);
+        if place == Place::Misplaced {
+            findings.push(misplaced(relative, source));
+            return;
+        }
+        let stem = || relative.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let mut reader = Reader { checker: Checker::new(Arc::clone(source)) };
+        match parse(source) {
+            Ok(root) => match place {
+                Place::Global => self.global = reader.global(&root).unwrap_or_default(),
+                Place::Role => self.roles.extend(reader.role(&root)),
+                Place::Resource => match reader.resource(&root) {
+                    Some(resource) => self.resources.push(resource),
+                    None => self.unread_resources.push(stem()),
+                },
+                Place::Misplaced => {}
+            },
+            Err(finding) => {
+                findings.push(finding);
+                if place == Place::Resource {
+                    self.unread_resources.push(stem());
+                }
+            }
+        }
+        findings.extend(reader.checker.into_findings());
+    }
+
+    /// The set of files that have no error: every name is known and stands once.
+    fn into_set(self, revision: String) -> PolicySet {
+        let default_mode = self.global.default_mode.unwrap_or(Mode::View);
+        let resources = self.resources.into_iter().map(|draft| {
+            let name = draft.named.name;
+            let resource = Resource {
+                name: name.clone(),
+                id: draft.id,
+                combine: draft.combine,
+                routes: draft.routes.into_iter().map(|draft| draft.route).collect(),
+                fields: draft.fields,
+            };
+            (name, Arc::new(resource))
+        });
+        let roles = self.roles.into_iter().map(|draft| {
+            let name = draft.named.name;
+            let sections = draft.sections.into_iter().map(|section| {
+                let rules = RoleResource { default: section.default, entries: section.entries };
+                (section.resource.name, rules)
+            });
+            let resources: BTreeMap<_, _> = sections.collect();
+            let default = draft.default.unwrap_or(default_mode);
+            (name.clone(), Arc::new(Role { name, default, resources }))
+        });
+        PolicySet {
+            revision,
+            resources: resources.collect(),
+            roles: roles.collect(),
+            global: self.global.global,
+        }
+    }
+}
+
+/// The tree of one file. An empty file is a fault: someone meant it to say something.
+fn parse(source: &Arc<SourceFile>) -> Result<Node, Finding> {
+    match yaml::parse(source) {
+        Ok(Node { value: Value::Null, .. }) => {
+            Err(Finding::error("policy::empty_file", format!("`{}` is empty", source.name()))
+                .at(source, Span::default())
+                .label("nothing stands here")
+                .help("write the policy, or delete the file"))
+        }
+        Ok(root) => Ok(root),
+        Err(finding) if has_unquoted_template(source.text()) => Err(finding.help(
+            "inside `{ ... }` a path with braces needs quotes: `path: \"/api/v1/leads/{id}/\"`",
+        )),
+        Err(finding) => Err(finding),
+    }
+}
+
+/// `{ path: /leads/{id}/ }`, the mistake that YAML explains worst.
+fn has_unquoted_template(text: &str) -> bool {
+    text.lines().any(|line| {
+        line.split_once("path:").is_some_and(|(before, path)| {
+            before.contains('{') && path.trim_start().starts_with('/') && path.contains('{')
+        })
+    })
+}
+
+fn misplaced(relative: &Path, source: &Arc<SourceFile>) -> Finding {
+    let is_yml = relative.extension().is_some_and(|extension| extension != "yaml");
+    let help = if is_yml {
+        "policy files end in `.yaml`, in lower case"
+    } else {
+        "policies are `resources/*.yaml`, `roles/*.yaml` and `global.yaml`; nothing else is read"
+    };
+    Finding::error("policy::misplaced", format!("`{}` is not where policies are", source.name()))
+        .at(source, Span::default())
+        .label("this file would be ignored")
+        .help(help)
+}
+
+/// First 12 hex digits of the SHA-256 over names and contents, each with its length before it.
+fn revision(files: &[(PathBuf, &Arc<SourceFile>)]) -> String {
+    let mut digest = Sha256::new();
+    for (relative, source) in files {
+        for part in [relative.to_string_lossy().as_bytes(), source.text().as_bytes()] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+    }
+    let mut hex = data_encoding::HEXLOWER.encode(&digest.finalize());
+    hex.truncate(12);
+    hex
+}
+
+#[cfg(test)]
+mod tests;

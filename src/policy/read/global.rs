@@ -1,0 +1,104 @@
+//! `global.yaml`: what holds on every route, and what happens off the declared ones.
+
+use super::draft::GlobalDraft;
+use super::reader::Reader;
+use super::resource::place_of;
+use crate::diagnostic::Finding;
+use crate::mask::Strategy;
+use crate::policy::Mode;
+use crate::policy::path_relation::first_of_same_field;
+use crate::policy::set::{Entry, Field, Passthrough, Unmatched};
+use crate::policy::template::PathTemplate;
+use crate::yaml::{Key, Node, Value};
+
+impl Reader {
+    pub(super) fn global(&mut self, root: &Node) -> Option<GlobalDraft> {
+        let mut fields = self.checker.map(root, "`global.yaml`")?;
+        let mut draft = GlobalDraft::default();
+        if let Some(node) = self.optional(&mut fields, "fields") {
+            self.global_fields(node, &mut draft);
+        }
+        draft.default_mode = self.default_mode(&mut fields, "default_mode");
+        if let Some(node) = self.optional(&mut fields, "unmatched") {
+            let words = [("deny", Unmatched::Deny), ("global_only", Unmatched::GlobalOnly)];
+            draft.global.unmatched = self.word(node, "`unmatched`", &words).unwrap_or_default();
+            draft.global_only =
+                (draft.global.unmatched == Unmatched::GlobalOnly).then(|| self.origin(node.span));
+        }
+        if let Some(node) = self.optional(&mut fields, "passthrough") {
+            for node in self.checker.list(node, "`passthrough`").unwrap_or_default() {
+                let Some((entry, template)) = self.passthrough(node) else { continue };
+                draft.global.passthrough.push(entry);
+                draft.templates.push(template);
+            }
+        }
+        fields.finish(&mut self.checker);
+        Some(draft)
+    }
+
+    fn global_fields(&mut self, node: &Node, draft: &mut GlobalDraft) {
+        let Some(mut fields) = self.checker.map(node, "`fields`") else { return };
+        for (key, node) in fields.take_rest() {
+            let path = self.field_path(&key.name, key.span);
+            let rule = self.global_rule(key, node);
+            let (Some(path), Some((mode, strategy))) = (path, rule) else { continue };
+            let entry = Entry { path, mode, origin: self.origin(key.span) };
+            let entries = &draft.global.entries;
+            if let Some(first) = first_of_same_field(entries, &entry, |entry| &entry.path) {
+                let place = place_of(&first.origin, self.checker.source());
+                let first = first.path.as_str();
+                self.report_repeated(key.span, &key.name, first, &place, false);
+            }
+            if strategy.is_some() {
+                let (path, origin) = (entry.path.clone(), entry.origin.clone());
+                draft.global.fields.push(Field { path, is_pii: false, strategy, origin });
+            }
+            draft.global.entries.push(entry);
+        }
+        fields.finish(&mut self.checker);
+    }
+
+    /// `hidden`, `mask`, or `{ mask: <strategy> }`.
+    fn global_rule(&mut self, key: &Key, node: &Node) -> Option<(Mode, Option<Strategy>)> {
+        if let Value::Map(_) = node.value {
+            let mut fields = self.checker.map(node, &format!("the rule of `{}`", key.name))?;
+            let strategy = match fields.take_entry("mask") {
+                Some((key, node)) => self.strategy(key, node),
+                None => {
+                    let finding = Finding::error(
+                        "policy::no_value",
+                        format!("the rule of `{}` says nothing", key.name),
+                    )
+                    .label("no `mask` in this rule")
+                    .help("write `hidden`, `mask`, or `{ mask: hash }`");
+                    self.report(finding, key.span);
+                    None
+                }
+            };
+            fields.finish(&mut self.checker);
+            return strategy.map(|strategy| (Mode::Mask, Some(strategy)));
+        }
+        match self.mode(key, node)? {
+            mode @ (Mode::Mask | Mode::Hidden) => Some((mode, None)),
+            mode @ (Mode::View | Mode::Edit) => {
+                let finding = Finding::error(
+                    "policy::global_reveals",
+                    format!("a global rule cannot be `{}`", mode.word()),
+                )
+                .label("restricts nothing")
+                .help("global rules only ever take away: `hidden`, `mask` or `{ mask: hash }`; what a role may see stands in its own file");
+                self.report(finding, node.span);
+                None
+            }
+        }
+    }
+
+    fn passthrough(&mut self, node: &Node) -> Option<(Passthrough, PathTemplate)> {
+        let mut fields = self.checker.map(node, "a passthrough entry")?;
+        let (methods, path) = self.methods_and_path(&mut fields);
+        fields.finish(&mut self.checker);
+        let (methods, (node, template)) = (methods?, path?);
+        let path = template.as_str().to_owned();
+        Some((Passthrough { methods, path, origin: self.origin(node.span) }, template))
+    }
+}

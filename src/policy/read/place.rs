@@ -1,0 +1,42 @@
+//! What a file is for, by where it lies in the policy folder.
+
+use std::path::{Component, Path};
+
+/// The meaning of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::policy) enum Place {
+    /// `global.yaml`
+    Global,
+    /// `resources/*.yaml`
+    Resource,
+    /// `roles/*.yaml`
+    Role,
+    /// A policy file where none belongs.
+    Misplaced,
+}
+
+impl Place {
+    /// The place of a path relative to the policy folder.
+    pub(in crate::policy) fn of(relative: &Path) -> Self {
+        let names: Option<Vec<&str>> = relative
+            .components()
+            .map(|component| match component {
+                Component::Normal(name) => name.to_str(),
+                _ => None,
+            })
+            .collect();
+        match names.as_deref() {
+            Some(["global.yaml"]) => Self::Global,
+            Some(["resources", name]) if name.ends_with(".yaml") => Self::Resource,
+            Some(["roles", name]) if name.ends_with(".yaml") => Self::Role,
+            _ => Self::Misplaced,
+        }
+    }
+
+    /// Whether a file is meant as a policy, in whatever place: all others are nobody's business.
+    pub(in crate::policy) fn looks_like_a_policy(path: &Path) -> bool {
+        path.extension().is_some_and(|extension| {
+            extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml")
+        })
+    }
+}

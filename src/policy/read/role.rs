@@ -1,0 +1,73 @@
+//! A file of `roles/`: what one role may do with the fields of each resource.
+
+use super::draft::{Named, RoleDraft, SectionDraft};
+use super::reader::Reader;
+use super::resource::place_of;
+use crate::diagnostic::Finding;
+use crate::policy::Mode;
+use crate::policy::path_relation::first_of_same_field;
+use crate::policy::set::Entry;
+use crate::yaml::{Fields, Key, Node};
+
+impl Reader {
+    pub(super) fn role(&mut self, root: &Node) -> Option<RoleDraft> {
+        let mut fields = self.checker.map(root, "a role file")?;
+        let named = self.role_name(&mut fields);
+        let default = self.default_mode(&mut fields, "default");
+        let mut sections = Vec::new();
+        for (key, node) in fields.take_rest() {
+            sections.extend(self.section(key, node));
+        }
+        Some(RoleDraft { named: named?, default, sections })
+    }
+
+    /// A mode that holds where nothing else does; absent is fine, empty is not.
+    pub(super) fn default_mode(
+        &mut self,
+        fields: &mut Fields<'_>,
+        name: &'static str,
+    ) -> Option<Mode> {
+        let (key, node) = fields.take_entry(name)?;
+        self.mode(key, node)
+    }
+
+    fn role_name(&mut self, fields: &mut Fields<'_>) -> Option<Named> {
+        let node = fields.require(&mut self.checker, "role")?;
+        let name = self.checker.text(node, "`role`")?;
+        if is_role_name(name) {
+            return Some(Named { name: name.to_owned(), origin: self.origin(node.span) });
+        }
+        let finding = Finding::error("policy::bad_name", format!("`{name}` cannot name a role"))
+            .label("choose another name")
+            .help("a name is 1 to 64 of `A-Z`, `a-z`, `0-9`, `_`, `.`, `:` and `-`");
+        self.report(finding, node.span);
+        None
+    }
+
+    /// What the role says of one resource. Always a section, so that its name is judged.
+    fn section(&mut self, key: &Key, node: &Node) -> Option<SectionDraft> {
+        let resource = Named { name: key.name.clone(), origin: self.origin(key.span) };
+        let mut fields = self.checker.map(node, &format!("`{}`", key.name))?;
+        let default = self.default_mode(&mut fields, "default");
+        let mut entries: Vec<Entry> = Vec::new();
+        for (key, node) in fields.take_rest() {
+            let path = self.field_path(&key.name, key.span);
+            let mode = self.mode(key, node);
+            let (Some(path), Some(mode)) = (path, mode) else { continue };
+            let entry = Entry { path, mode, origin: self.origin(key.span) };
+            if let Some(first) = first_of_same_field(&entries, &entry, |entry| &entry.path) {
+                let place = place_of(&first.origin, self.checker.source());
+                let says_the_same = first.mode == mode;
+                let first = first.path.as_str();
+                self.report_repeated(key.span, &key.name, first, &place, says_the_same);
+            }
+            entries.push(entry);
+        }
+        Some(SectionDraft { resource, default, entries })
+    }
+}
+
+fn is_role_name(name: &str) -> bool {
+    (1..=64).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte))
+}
