@@ -6,9 +6,9 @@ use moka::sync::Cache;
 
 use crate::diagnostic::Finding;
 use crate::mask::{KeyRing, Masker};
-use crate::policy::PolicySet;
+
 use crate::policy::plan::{MaskSlot, Plan, Purpose, Scope};
-use crate::policy::router::{GovernedRoute, RouteTable};
+use crate::policy::{GovernedRoute, PolicySet, RouteTable};
 use crate::policy::set::Role;
 use crate::telemetry::Refusal;
 
