@@ -444,8 +444,8 @@ mod tests {
             let finding = Finding::error("room::what", "the message").at(&source, Span::new(start, len));
             let rendered = render(std::slice::from_ref(&finding), false, width);
             prop_assert!(rendered.contains("room::what"), "{rendered}");
-            finding.position();
-            finding.underlined();
+            prop_assert!(finding.position().is_some());
+            let _ = finding.underlined();
         }
     }
 }

@@ -39,6 +39,11 @@ impl Checker {
         self.findings.push(finding.at(&self.source, span));
     }
 
+    /// Records a finding that has no place in the file.
+    pub fn report_anywhere(&mut self, finding: Finding) {
+        self.findings.push(finding);
+    }
+
     /// Records that the node is not what belongs there, as in `a list`.
     pub fn wrong_kind(&mut self, node: &Node, what: &str, wanted: &str) {
         let message = format!("{what} is {}, not {wanted}", node.value.kind());
@@ -133,6 +138,11 @@ impl<'n> Fields<'n> {
     /// Takes key and value of `name`.
     pub fn take_entry(&mut self, name: &'static str) -> Option<&'n (Key, Node)> {
         self.asked.push(name);
+        self.take_refused(name)
+    }
+
+    /// Takes key and value of `name`, a key that is refused and so never suggested.
+    pub fn take_refused(&mut self, name: &str) -> Option<&'n (Key, Node)> {
         let at = self.entries.iter().position(|(key, _)| key.name == name)?;
         Some(self.entries.remove(at))
     }
@@ -155,6 +165,12 @@ impl<'n> Fields<'n> {
                 None
             }
         }
+    }
+
+    /// Whether no entries are left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// Takes all entries that are left, for mappings whose keys are the user's own names.
