@@ -57,6 +57,10 @@ pub(super) fn touches_records(path: &FieldPath, records: &FieldPath) -> bool {
 
 /// What two paths may do next, seen from a step of each (`None` behind the last one).
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "any of the moves may be open, in any combination"
+)]
 struct Step {
     /// The question is answered with yes.
     ends_well: bool,
