@@ -1,5 +1,5 @@
 //! The `fieldgate` program. Everything lives in the library; see `cli`.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    fieldgate::cli::main()
 }
