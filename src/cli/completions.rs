@@ -8,8 +8,8 @@ use super::{heading, terminal};
 
 const AFTER: &str = concat!(
     heading!("Examples"),
-    "  fieldgate completions bash > ~/.local/share/bash-completion/completions/fieldgate\n",
-    "  fieldgate completions zsh  > ~/.zfunc/_fieldgate\n",
+    "  source <(fieldgate completions bash)\n",
+    "  fieldgate completions zsh > ~/.zfunc/_fieldgate\n",
     "  fieldgate completions fish > ~/.config/fish/completions/fieldgate.fish\n\n",
     heading!("Exit codes"),
     "  0  printed\n",

@@ -193,7 +193,7 @@ fn refused(refusal: Refusal) -> Failed {
         | Refusal::Truncated
         | Refusal::NameTooLong
         | Refusal::AmbiguousRecord
-        | Refusal::ReplacementFailed => failed.help("the gate would answer 502"),
+        | Refusal::ReplacementFailed => failed.help("a client of the gate would not get it either"),
     }
 }
 

@@ -26,7 +26,7 @@ const AFTER: &str = concat!(
     "  exit code 3.\n\n",
     heading!("Exit codes"),
     "  0  stopped by a signal\n",
-    "  1  the configuration, the policies or the key ring have faults; all are printed\n",
+    "  1  the configuration, the policies or the key ring have faults, all printed\n",
     "  3  a file cannot be read or an address cannot be listened on",
 );
 
