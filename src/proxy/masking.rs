@@ -5,16 +5,17 @@ use std::sync::Arc;
 use crate::json::automaton::Automaton;
 use crate::json::filter::{Filter, FilterLimits, Replacer};
 use crate::json::navigate::Slot;
-use crate::json::{self};
+use crate::json;
 use crate::mask::{Masker, NonceSequence};
 use crate::policy::plan::PolicyJudge;
 use crate::telemetry::Refusal;
 
 /// The filter of one answer.
-pub(super) type AnswerFilter<'p> = Filter<&'p Automaton<PolicyJudge>, Masks>;
+pub type AnswerFilter = Filter<Arc<Automaton<PolicyJudge>>, Masks>;
 
 /// The masks for one answer.
-pub(super) struct Masks {
+#[derive(Debug)]
+pub struct Masks {
     maskers: Arc<[Masker]>,
     nonces: NonceSequence,
 }
