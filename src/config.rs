@@ -1,7 +1,151 @@
 //! The sidecar's own configuration: one YAML file, read whole, every fault reported at once.
 //!
-//! `settings` has the shapes as checked; the file as written never leaves this room.
+//! Three shapes, of which only the last leaves this room: the file as written (the nodes of
+//! `yaml`), the walk over it (`section`, with the kinds of value in `value`), and [`Settings`].
+//! To add a setting is to add its field with a doc comment to `settings`, one line to the walk of
+//! its section and one row to `docs/configuration.md`; tests compare the three.
+//!
+//! Secrets never stand in the file: it names files, environment variables and digests. Where
+//! somebody wrote one into it all the same, no finding shows it.
 
+mod admin;
+mod files;
+mod identity;
+mod limits;
+mod listen;
+mod places;
+mod section;
 mod settings;
+mod substitution;
+mod surroundings;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+mod units;
+mod upstream;
+mod value;
+
+use std::path::Path;
+use std::sync::Arc;
 
 pub use settings::*;
+pub use surroundings::{Disk, Surroundings};
+
+use crate::diagnostic::{Finding, Severity, SourceFile};
+use crate::yaml::{self, Node, Value};
+use places::Places;
+use section::{Reader, Section};
+
+/// A configuration that can be used, and what is doubtful about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings, checked.
+    pub settings: Settings,
+    /// Findings that do not keep the file from being used.
+    pub warnings: Vec<Finding>,
+}
+
+/// Reads the configuration file at `path`; `env` looks up environment variables.
+///
+/// # Errors
+/// Every fault of the file, and of the files that it names, in the order of its lines. Warnings
+/// stand among them.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Vec<Finding>> {
+    let around = Disk::new(env);
+    let name = path.display().to_string();
+    let bytes = around.file(path).map_err(|error| {
+        let why = surroundings::reason(&error);
+        vec![
+            Finding::error("config::file", format!("cannot read `{name}`: {why}"))
+                .help("name the configuration file with `--config`"),
+        ]
+    })?;
+    let source = surroundings::text_file(name, bytes).map_err(|finding| vec![finding])?;
+    read(&source, path.parent().unwrap_or(Path::new("")), &around)
+}
+
+/// Reads a configuration. `base` is the folder that relative paths start from; what the file says
+/// of variables and other files is looked up in `around`.
+///
+/// # Errors
+/// As [`load`].
+pub fn read(
+    source: &Arc<SourceFile>,
+    base: &Path,
+    around: &dyn Surroundings,
+) -> Result<Loaded, Vec<Finding>> {
+    let root = yaml::parse(source).map_err(|finding| vec![with_quoting_help(source, finding)])?;
+    let mut reader = Reader::new(source, base, around);
+    let settings = root_section(&mut reader, &root);
+    let findings = reader.into_findings();
+    let is_faulty = findings.iter().any(|finding| finding.severity() == Severity::Error);
+    match settings {
+        Some(settings) if !is_faulty => Ok(Loaded { settings, warnings: findings }),
+        _ => Err(findings),
+    }
+}
+
+fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
+    if matches!(root.value, Value::Null) {
+        let finding = Finding::error("config::empty", "the file says nothing")
+            .help("it needs at least `upstream` and `identity`");
+        reader.report(finding, root.span);
+        return None;
+    }
+    let mut at = Section::open(reader, root, "")?;
+    let mut places = Places::default();
+    let listeners =
+        at.optional("listen", |reader, node, name| listen::read(reader, node, name, &mut places));
+    // A faulty section must not bring in a default that meets other addresses.
+    let listeners = match listeners {
+        None if !at.is_written("listen") => listen::usual(&mut places),
+        listeners => listeners.unwrap_or_default(),
+    };
+    let upstream = at
+        .required("upstream", |reader, node, name| upstream::read(reader, node, name, &mut places));
+    let identity = at.required("identity", identity::read);
+    let usual_policies = at.reader().resolve(Settings::POLICIES);
+    let policies = at.or("policies", value::folder, usual_policies);
+    let keys = at.optional("keys", value::file(files::not_empty));
+    let limits = at.or("limits", limits::read, Limits::default());
+    let telemetry = at.or("telemetry", telemetry::read, Telemetry::default());
+    let admin =
+        at.optional("admin", |reader, node, name| admin::read(reader, node, name, &mut places));
+    let admin = match admin {
+        None if !at.is_written("admin") => admin::usual(&mut places),
+        admin => admin.unwrap_or_default(),
+    };
+    let threads = at.or("threads", value::count(0..=1024), 0);
+    let drain = at.or("drain", value::timeout, Settings::DRAIN);
+    if !at.is_written("policies") {
+        files::require_usual_policies(at.reader());
+    }
+    at.close();
+    places.check(reader);
+    Some(Settings {
+        listeners,
+        upstream: upstream?,
+        identity: identity?,
+        policies,
+        keys,
+        limits,
+        telemetry,
+        admin,
+        threads,
+        drain,
+    })
+}
+
+/// `${NAME}` in braces of YAML is a common slip, and the parser can only speak of brackets.
+fn with_quoting_help(source: &Arc<SourceFile>, finding: Finding) -> Finding {
+    let line = finding.position().and_then(|(_, line, _)| source.text().lines().nth(line - 1));
+    match line {
+        Some(line) if line.contains("${") => {
+            finding.help("inside `{...}` and `[...]` write \"${NAME}\" in quotes")
+        }
+        Some(line) if line.contains(": [::") => {
+            finding.help("put quotes around an IPv6 address, as in \"[::1]:8080\"")
+        }
+        _ => finding,
+    }
+}

@@ -16,9 +16,29 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// Keeps `text` under the name that findings will show.
+    /// Keeps `text` under the name that findings will show. A byte order mark at its start is
+    /// dropped: it is not a character of the first line, and would shift its columns.
     pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Arc<Self> {
-        Arc::new(Self { name: name.into(), text: text.into() })
+        let text: Arc<str> = text.into();
+        let text = text.strip_prefix('\u{feff}').map(Arc::from).unwrap_or(text);
+        Arc::new(Self { name: name.into(), text })
+    }
+
+    /// The same file with every character under `spans` shown as `*`: what a finding may show of
+    /// a file into which somebody wrote a secret. Offsets stay as they are.
+    #[must_use]
+    pub fn concealing(&self, spans: &[Span]) -> Arc<Self> {
+        let is_secret = |offset: usize| spans.iter().any(|span| span.contains(offset));
+        let mut text = String::with_capacity(self.text.len());
+        for (offset, character) in self.text.char_indices() {
+            if is_secret(offset) && character != '\n' {
+                // As many stars as bytes, so that every other offset still fits.
+                text.extend(std::iter::repeat_n('*', character.len_utf8()));
+            } else {
+                text.push(character);
+            }
+        }
+        Arc::new(Self { name: self.name.clone(), text: text.into() })
     }
 
     /// The name that findings show, as the user gave it.
@@ -62,6 +82,21 @@ impl Span {
     pub fn new(start: usize, len: usize) -> Self {
         Self { start, len }
     }
+
+    /// Whether the byte at `offset` belongs to the span.
+    #[must_use]
+    pub fn contains(self, offset: usize) -> bool {
+        offset.checked_sub(self.start).is_some_and(|distance| distance < self.len)
+    }
+
+    /// The nearest span that lies in `text` and starts and ends between two characters.
+    fn within(self, text: &str) -> Self {
+        let inside = |offset: usize| {
+            (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+        };
+        let start = inside(self.start);
+        Self { start, len: inside(self.start.saturating_add(self.len)).saturating_sub(start) }
+    }
 }
 
 /// Whether a finding stops the file from being used.
@@ -103,6 +138,15 @@ impl Finding {
     #[must_use]
     pub fn at(mut self, source: &Arc<SourceFile>, span: Span) -> Self {
         self.place = Some((Arc::clone(source), span));
+        self
+    }
+
+    /// The same finding shown in another copy of its file, such as one that conceals a secret.
+    #[must_use]
+    pub fn shown_in(mut self, copy: &Arc<SourceFile>) -> Self {
+        if let Some((source, _)) = self.place.as_mut() {
+            *source = Arc::clone(copy);
+        }
         self
     }
 
@@ -161,7 +205,7 @@ impl Finding {
     #[must_use]
     pub fn underlined(&self) -> Option<&str> {
         let (source, span) = self.place.as_ref()?;
-        source.text().get(span.start..span.start + span.len)
+        source.text().get(span.start..span.start.saturating_add(span.len))
     }
 }
 
@@ -177,7 +221,7 @@ impl std::error::Error for Finding {}
 #[derive(Debug)]
 struct Report<'a> {
     finding: &'a Finding,
-    source: Option<NamedSource<Arc<str>>>,
+    place: Option<(NamedSource<Arc<str>>, Span)>,
 }
 
 impl fmt::Display for Report<'_> {
@@ -205,11 +249,11 @@ impl Diagnostic for Report<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        self.source.as_ref().map(|source| source as &dyn miette::SourceCode)
+        self.place.as_ref().map(|(source, _)| source as &dyn miette::SourceCode)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let (_, span) = self.finding.place.as_ref()?;
+        let (_, span) = self.place.as_ref()?;
         let label = self.finding.label.clone().or_else(|| Some("here".to_owned()));
         Some(Box::new(std::iter::once(LabeledSpan::new(label, span.start, span.len))))
     }
@@ -219,14 +263,20 @@ impl Diagnostic for Report<'_> {
 #[must_use]
 pub fn render(findings: &[Finding], colour: bool, width: usize) -> String {
     let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(width).with_links(false);
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(width)
+        .with_links(false)
+        .without_primary_span_start();
     let mut text = String::new();
     for finding in findings {
-        let source = finding.place.as_ref().map(|(source, _)| {
-            NamedSource::new(source.name(), Arc::clone(&source.text)).with_language("yaml")
+        let place = finding.place.as_ref().map(|(source, span)| {
+            // miette counts columns in bytes; people and editors count characters.
+            let (line, column) = (source.line_of(span.start), source.column_of(span.start));
+            let name = format!("{}:{line}:{column}", source.name());
+            (NamedSource::new(name, Arc::clone(&source.text)), span.within(source.text()))
         });
         // Writing to a `String` cannot fail; a finding that cannot be drawn still says its message.
-        if handler.render_report(&mut text, &Report { finding, source }).is_err() {
+        if handler.render_report(&mut text, &Report { finding, place }).is_err() {
             text.push_str(finding.message());
         }
         text.push('\n');
@@ -254,5 +304,154 @@ pub fn suggest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> S
         Some((_, name)) => format!("did you mean `{name}`?"),
         None if known.is_empty() => "nothing is declared here".to_owned(),
         None => format!("known here: `{}`", known.join("`, `")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Renders one finding at the first `marked` of `text`.
+    fn rendered(text: &str, marked: &str) -> String {
+        let source = SourceFile::new("fieldgate.yaml", text);
+        let span = Span::new(text.find(marked).unwrap(), marked.len());
+        let finding =
+            Finding::error("room::what", "`x` is wrong").at(&source, span).help("mend it");
+        render(&[finding], false, 80)
+    }
+
+    #[track_caller]
+    fn check_position(text: &str, offset: usize, expected: (usize, usize)) {
+        let source = SourceFile::new("f", text);
+        assert_eq!((source.line_of(offset), source.column_of(offset)), expected);
+    }
+
+    #[test]
+    fn positions_count_lines_and_characters_from_one() {
+        check_position("", 0, (1, 1));
+        check_position("abc", 0, (1, 1));
+        check_position("abc", 2, (1, 3));
+        check_position("a\nbc", 2, (2, 1));
+        check_position("a\nbc", 3, (2, 2));
+        check_position("a\r\nbc", 4, (2, 2));
+        check_position("\u{e9}\u{65e5}x", 5, (1, 3));
+        check_position("abc", 99, (1, 4));
+    }
+
+    #[test]
+    fn a_byte_order_mark_shifts_nothing() {
+        let source = SourceFile::new("f", "\u{feff}a: 1");
+        assert_eq!(source.text(), "a: 1");
+    }
+
+    #[test]
+    fn a_finding_shows_file_line_column_and_help() {
+        insta::assert_snapshot!(rendered("a: 1\nx: 2\n", "x"), @r"
+        room::what
+
+          × `x` is wrong
+           ╭─[fieldgate.yaml:2:1]
+         1 │ a: 1
+         2 │ x: 2
+           · ┬
+           · ╰── here
+           ╰────
+          help: mend it
+
+        ");
+    }
+
+    #[test]
+    fn columns_and_underlines_count_characters_not_bytes() {
+        insta::assert_snapshot!(rendered("é: {ü: größe}\n", "größe"), @r"
+        room::what
+
+          × `x` is wrong
+           ╭─[fieldgate.yaml:1:8]
+         1 │ é: {ü: größe}
+           ·        ──┬──
+           ·          ╰── here
+           ╰────
+          help: mend it
+        ");
+    }
+
+    #[test]
+    fn the_underline_of_an_indented_tab_line_fits() {
+        insta::assert_snapshot!(rendered("\tx: y\n", "y"), @r"
+        room::what
+
+          × `x` is wrong
+           ╭─[fieldgate.yaml:1:5]
+         1 │     x: y
+           ·        ┬
+           ·        ╰── here
+           ╰────
+          help: mend it
+        ");
+    }
+
+    #[test]
+    fn a_finding_without_a_place_or_in_an_empty_file_still_renders() {
+        let source = SourceFile::new("empty.yaml", "");
+        let findings = [
+            Finding::warning("room::what", "no place"),
+            Finding::error("room::what", "nothing there").at(&source, Span::default()),
+        ];
+        insta::assert_snapshot!(render(&findings, false, 80), @r"
+        room::what
+
+          ⚠ no place
+
+        room::what
+
+          × nothing there
+           ╭─[empty.yaml:1:1]
+           ╰────
+        ");
+    }
+
+    #[test]
+    fn concealed_text_keeps_its_length_and_its_lines() {
+        let source = SourceFile::new("f", "a: pässword # ok\nb: x\ny\n");
+        let concealed = source.concealing(&[Span::new(3, 9), Span::new(21, 3)]);
+        assert_eq!(concealed.text(), "a: ********* # ok\nb: *\n*\n");
+        let finding = Finding::error("room::what", "x").at(&source, Span::new(3, 9));
+        assert_eq!(finding.shown_in(&concealed).underlined(), Some("*********"));
+    }
+
+    #[track_caller]
+    fn check_suggestion(written: &str, known: &[&str], expected: &str) {
+        assert_eq!(suggest(written, known.iter().copied()), expected);
+    }
+
+    #[test]
+    fn suggestions_name_the_nearest_or_all() {
+        check_suggestion("lisen", &["limits", "listen"], "did you mean `listen`?");
+        check_suggestion("Listen", &["limits", "listen"], "did you mean `listen`?");
+        check_suggestion("idle", &["idle_timeout", "total"], "known here: `idle_timeout`, `total`");
+        check_suggestion("x", &[], "nothing is declared here");
+    }
+
+    #[test]
+    fn findings_are_counted_by_severity() {
+        let findings = [Finding::error("a::b", "x"), Finding::warning("a::b", "y")];
+        assert_eq!(count(&findings), (1, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn any_place_renders(
+            text in any::<String>(), start in 0_usize..60, len in 0_usize..60, width in 0_usize..200
+        ) {
+            let source = SourceFile::new("f", text);
+            let finding = Finding::error("room::what", "the message").at(&source, Span::new(start, len));
+            let rendered = render(std::slice::from_ref(&finding), false, width);
+            prop_assert!(rendered.contains("room::what"), "{rendered}");
+            prop_assert!(finding.position().is_some());
+            let _ = finding.underlined();
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! The configuration as checked: what the rest of the program reads. Every value is usable as is.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
 use ipnet::IpNet;
 use secrecy::SecretString;
+
+const MIB: usize = 1 << 20;
 
 /// Everything `fieldgate run` needs to know.
 #[derive(Debug)]
@@ -32,6 +35,15 @@ pub struct Settings {
     pub drain: Duration,
 }
 
+impl Settings {
+    /// Where the policies stand unless set, relative to the configuration file.
+    pub const POLICIES: &'static str = "policies";
+    /// Where clients connect unless set.
+    pub const LISTEN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080));
+    /// How long SIGTERM waits unless set.
+    pub const DRAIN: Duration = Duration::from_secs(30);
+}
+
 /// One address that clients connect to.
 #[derive(Debug)]
 pub struct Listener {
@@ -53,7 +65,7 @@ pub struct ListenerTls {
 /// The CRM that Fieldgate stands in front of.
 #[derive(Debug)]
 pub struct Upstream {
-    /// Host name or address literal.
+    /// Host name or address literal, an IPv6 one without its brackets.
     pub host: String,
     /// The port.
     pub port: u16,
@@ -71,6 +83,19 @@ pub struct Upstream {
     pub total_timeout: Duration,
     /// How long an unused connection stays in the pool.
     pub pool_idle: Duration,
+}
+
+impl Upstream {
+    /// `connect_timeout` unless set.
+    pub const CONNECT: Duration = Duration::from_secs(5);
+    /// `first_byte_timeout` unless set.
+    pub const FIRST_BYTE: Duration = Duration::from_secs(30);
+    /// `idle_timeout` unless set.
+    pub const IDLE: Duration = Duration::from_secs(30);
+    /// `total_timeout` unless set.
+    pub const TOTAL: Duration = Duration::from_secs(300);
+    /// `pool_idle` unless set.
+    pub const POOL_IDLE: Duration = Duration::from_secs(60);
 }
 
 /// How the CRM's certificate is checked. Verification cannot be switched off.
@@ -114,6 +139,19 @@ pub struct Jwt {
     pub tenant_claim: Option<String>,
 }
 
+impl Jwt {
+    /// `leeway` unless set.
+    pub const LEEWAY: Duration = Duration::from_secs(30);
+    /// The most that `leeway` may be.
+    pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
+    /// `subject_claim` unless set.
+    pub const SUBJECT_CLAIM: &'static str = "sub";
+    /// `roles_claim` unless set.
+    pub const ROLES_CLAIM: &'static str = "roles";
+    /// The fewest bytes of a secret for HS256.
+    pub const MIN_SECRET_BYTES: usize = 32;
+}
+
 /// The JWT algorithms that are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JwtAlgorithm {
@@ -125,6 +163,16 @@ pub enum JwtAlgorithm {
     Es256,
     /// Ed25519.
     EdDsa,
+}
+
+impl JwtAlgorithm {
+    /// Every algorithm with the name that RFC 7518 and RFC 8037 give it.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("HS256", Self::Hs256),
+        ("RS256", Self::Rs256),
+        ("ES256", Self::Es256),
+        ("EdDSA", Self::EdDsa),
+    ];
 }
 
 /// A token known by its digest.
@@ -146,11 +194,11 @@ pub struct TrustedHeaders {
     /// Whom to believe.
     pub peers: Vec<IpNet>,
     /// Header with the subject.
-    pub subject: http::HeaderName,
+    pub subject: HeaderName,
     /// Header with the roles, separated by commas.
-    pub roles: http::HeaderName,
+    pub roles: HeaderName,
     /// Header with the tenant.
-    pub tenant: Option<http::HeaderName>,
+    pub tenant: Option<HeaderName>,
 }
 
 /// Bounds on what one request, and all of them together, may use.
@@ -178,11 +226,28 @@ pub struct Limits {
     pub held_total: usize,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            hold: MIB,
+            request_body: 10 * MIB,
+            response_body: 2 << 30,
+            masked_value: MIB,
+            record: MIB,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            header_bytes: 64 << 10,
+            requests: 1024,
+            held_total: 256 * MIB,
+        }
+    }
+}
+
 /// Correlation, access log and application log.
 #[derive(Debug)]
 pub struct Telemetry {
     /// The header that carries the correlation id.
-    pub correlation_header: http::HeaderName,
+    pub correlation_header: HeaderName,
     /// `service` in every log line.
     pub service: String,
     /// `environment` in every log line.
@@ -193,6 +258,18 @@ pub struct Telemetry {
     pub log_level: LogLevel,
 }
 
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            correlation_header: HeaderName::from_static("x-correlation-id"),
+            service: "fieldgate".to_owned(),
+            environment: "production".to_owned(),
+            log_format: LogFormat::Json,
+            log_level: LogLevel::Info,
+        }
+    }
+}
+
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -200,6 +277,11 @@ pub enum LogFormat {
     Json,
     /// For people at a terminal.
     Text,
+}
+
+impl LogFormat {
+    /// Every form with the word that the configuration uses for it.
+    pub const ALL: [(&'static str, Self); 2] = [("json", Self::Json), ("text", Self::Text)];
 }
 
 /// Level of the application log.
@@ -215,6 +297,16 @@ pub enum LogLevel {
     Debug,
 }
 
+impl LogLevel {
+    /// Every level with the word that the configuration uses for it.
+    pub const ALL: [(&'static str, Self); 4] = [
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+    ];
+}
+
 /// The listener for operators.
 #[derive(Debug)]
 pub struct Admin {
@@ -222,6 +314,19 @@ pub struct Admin {
     pub address: SocketAddr,
     /// Required as a bearer token; must be set where the address is not loopback.
     pub token: Option<SecretString>,
-    /// Host names accepted in `Host` beside the address itself and `localhost`.
+    /// Host names accepted in `Host` beside the address itself and `localhost`, in lowercase and
+    /// without a port.
     pub hosts: Vec<String>,
+}
+
+impl Admin {
+    /// The fewest characters of a token.
+    pub const MIN_TOKEN_CHARACTERS: usize = 16;
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        let address = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9901));
+        Self { address, token: None, hosts: Vec::new() }
+    }
 }
