@@ -101,12 +101,11 @@ impl CanonicalPath {
         let mut text = String::with_capacity(raw.len());
         let mut rest = raw;
         while let Some((&byte, behind)) = rest.split_first() {
-            rest = match byte {
-                b'%' => push_triplet(&mut text, behind)?,
-                _ => {
-                    text.push(allowed(byte)?);
-                    behind
-                }
+            rest = if byte == b'%' {
+                push_triplet(&mut text, behind)?
+            } else {
+                text.push(allowed(byte)?);
+                behind
             };
         }
         if percent_encoding::percent_decode_str(&text).decode_utf8().is_err() {

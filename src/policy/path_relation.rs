@@ -25,39 +25,77 @@ pub(super) fn first_of_same_field<'k, T>(
 /// Whether a value that one path means can be meant by the other as well. Errs towards `true`.
 pub(super) fn can_meet(one: &FieldPath, other: &FieldPath) -> bool {
     let walks = one.through_arrays() || other.through_arrays();
-    meet(one.segments(), other.segments(), walks)
-}
-
-fn meet(one: &[Segment], other: &[Segment], walks: bool) -> bool {
-    let (Some((first, one_rest)), Some((second, other_rest))) =
-        (one.split_first(), other.split_first())
-    else {
-        return one.is_empty() && other.is_empty();
-    };
-    let both_step = overlap(first, second) && meet(one_rest, other_rest, walks);
     // A descendant step may pass any step of the other; a dotted path passes steps into arrays.
-    let skip_second = first.descendant || walks && steps_into_array(second);
-    let skip_first = second.descendant || walks && steps_into_array(first);
-    both_step
-        || skip_second && meet(one, other_rest, walks)
-        || skip_first && meet(one_rest, other, walks)
+    let may_pass = |by: Option<&Segment>, passed: &Segment| {
+        by.is_some_and(|by| by.descendant) || walks && steps_into_array(passed)
+    };
+    align(one.segments(), other.segments(), &|one, other| match (one, other) {
+        (None, None) => Step { ends_well: true, ..Step::default() },
+        (Some(first), Some(second)) => Step {
+            ends_well: false,
+            both: overlap(first, second),
+            first: may_pass(Some(second), first),
+            second: may_pass(Some(first), second),
+        },
+        (Some(first), None) => Step { first: may_pass(None, first), ..Step::default() },
+        (None, Some(second)) => Step { second: may_pass(None, second), ..Step::default() },
+    })
 }
 
 /// Whether `path`, relative to the answer, reaches into `records` or holds them.
 pub(super) fn touches_records(path: &FieldPath, records: &FieldPath) -> bool {
-    is_prefix_of_either(path.segments(), records.segments())
+    align(path.segments(), records.segments(), &|path, records| match (path, records) {
+        (Some(first), Some(second)) => Step {
+            ends_well: first.descendant || second.descendant,
+            both: overlap(first, second),
+            first: false,
+            second: steps_into_array(second),
+        },
+        (None, _) | (_, None) => Step { ends_well: true, ..Step::default() },
+    })
 }
 
-fn is_prefix_of_either(path: &[Segment], records: &[Segment]) -> bool {
-    let (Some((first, path_rest)), Some((second, records_rest))) =
-        (path.split_first(), records.split_first())
-    else {
-        return true;
-    };
-    first.descendant
-        || second.descendant
-        || overlap(first, second) && is_prefix_of_either(path_rest, records_rest)
-        || steps_into_array(second) && is_prefix_of_either(path, records_rest)
+/// What two paths may do next, seen from a step of each (`None` behind the last one).
+#[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "any of the moves may be open, in any combination"
+)]
+struct Step {
+    /// The question is answered with yes.
+    ends_well: bool,
+    /// Both take their step.
+    both: bool,
+    /// The first path steps alone.
+    first: bool,
+    /// The second path steps alone.
+    second: bool,
+}
+
+/// Whether some order of steps ends well. Filled in from the ends, row by row: to try every order
+/// would take for ever on paths like `$..a..a..a..a`.
+fn align(
+    one: &[Segment],
+    other: &[Segment],
+    step: &dyn Fn(Option<&Segment>, Option<&Segment>) -> Step,
+) -> bool {
+    let mut below = vec![false; other.len() + 2];
+    for from_one in (0..=one.len()).rev() {
+        let mut row = vec![false; other.len() + 2];
+        for from_other in (0..=other.len()).rev() {
+            let step = step(one.get(from_one), other.get(from_other));
+            let at = |row: &[bool], place: usize| row.get(place).copied().unwrap_or(false);
+            let ends_well = step.ends_well
+                || step.both && at(&below, from_other + 1)
+                || step.first && at(&below, from_other)
+                || step.second && at(&row, from_other + 1);
+            if let Some(cell) = row.get_mut(from_other) {
+                *cell = ends_well;
+            }
+        }
+        below = row;
+    }
+    below.first().copied().unwrap_or(false)
 }
 
 fn steps_into_array(segment: &Segment) -> bool {
@@ -129,6 +167,19 @@ mod tests {
         check_meet("$.tags[0]", "$.tags[1:3]", true);
         check_meet("$.a.*", "a.b", true);
         check_meet("owner", "owner.email", false);
+        check_meet("emails", "$.emails[*]", true);
+        check_meet("$.emails", "$.emails[*]", false);
+        check_meet("$..contacts[*].name", "$..owner.name", true);
+        check_meet("$..contacts.name", "$..owner.name", false);
+    }
+
+    #[test]
+    fn long_paths_take_no_long_time() {
+        let long = |last: &str| format!("${}..{last}", "..a".repeat(80));
+        check_meet(&long("b"), &long("c"), false);
+        check_meet(&long("b"), &long("b"), true);
+        let records = format!("${}.x", "[*]".repeat(80));
+        check_touches(&vec!["a"; 120].join("."), &records, false);
     }
 
     #[track_caller]

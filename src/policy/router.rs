@@ -221,7 +221,9 @@ fn insert_folded(router: &mut matchit::Router<usize>, path: &PathTemplate, index
 
 fn collides_with(error: &matchit::InsertError) -> String {
     match error {
-        matchit::InsertError::Conflict { with } => with.replace("{p}", "{...}"),
+        matchit::InsertError::Conflict { with } => {
+            with.trim_end_matches('/').replace("{p}", "{...}")
+        }
         other => other.to_string(),
     }
 }

@@ -159,6 +159,7 @@ mod tests {
         fs::write(folder.join("roles/one.yaml"), role).unwrap();
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the shape that `reload` takes")]
     fn compile(set: PolicySet) -> Result<Vec<String>, Vec<Finding>> {
         Ok(set.roles.into_keys().collect())
     }
@@ -268,7 +269,7 @@ mod tests {
     #[test]
     fn a_change_counts_when_it_has_settled() {
         let folder = tempfile::tempdir().unwrap();
-        let mut look_at = |text: &str| {
+        let look_at = |text: &str| {
             write(folder.path(), text);
             fingerprint(folder.path())
         };

@@ -40,7 +40,9 @@ fn fault(message: impl Into<String>, help: impl Into<String>) -> TemplateFault {
 impl PathTemplate {
     pub(super) fn parse(text: &str) -> Result<Self, TemplateFault> {
         if !text.starts_with('/') {
-            let help = format!("write `/{text}`; host and scheme do not belong here");
+            let behind_host = text.split_once("://").map(|(_, rest)| rest.split_once('/'));
+            let path = behind_host.map_or(text, |behind| behind.map_or("", |(_, path)| path));
+            let help = format!("write `/{path}`; scheme and host do not belong here");
             return Err(fault("a path starts with `/`", help));
         }
         if text.contains(['?', '#']) {

@@ -62,18 +62,15 @@ impl Reader {
     fn global_rule(&mut self, key: &Key, node: &Node) -> Option<(Mode, Option<Strategy>)> {
         if let Value::Map(_) = node.value {
             let mut fields = self.checker.map(node, &format!("the rule of `{}`", key.name))?;
-            let strategy = match fields.take_entry("mask") {
-                Some((key, node)) => self.strategy(key, node),
-                None => {
-                    let finding = Finding::error(
-                        "policy::no_value",
-                        format!("the rule of `{}` says nothing", key.name),
-                    )
+            let strategy = if let Some((key, node)) = fields.take_entry("mask") {
+                self.strategy(key, node)
+            } else {
+                let message = format!("the rule of `{}` says nothing", key.name);
+                let finding = Finding::error("policy::no_value", message)
                     .label("no `mask` in this rule")
                     .help("write `hidden`, `mask`, or `{ mask: hash }`");
-                    self.report(finding, key.span);
-                    None
-                }
+                self.report(finding, key.span);
+                None
             };
             fields.finish(&mut self.checker);
             return strategy.map(|strategy| (Mode::Mask, Some(strategy)));

@@ -15,19 +15,17 @@ impl Reader {
     pub(super) fn strategy(&mut self, key: &Key, node: &Node) -> Option<Strategy> {
         match &node.value {
             Value::Text(word) => self.strategy_word(word, node),
-            Value::Map(entries) => match entries.as_slice() {
-                [(name, parameters)] => self.strategy_with(name, parameters),
-                _ => {
-                    let finding = Finding::error(
-                        "policy::unknown_strategy",
-                        format!("a mask is one strategy, here are {}", entries.len()),
-                    )
+            Value::Map(entries) => {
+                if let [(name, parameters)] = entries.as_slice() {
+                    return self.strategy_with(name, parameters);
+                }
+                let message = format!("a mask is one strategy, here are {}", entries.len());
+                let finding = Finding::error("policy::unknown_strategy", message)
                     .label("one strategy belongs here")
                     .help("write `mask: redact` or `mask: { partial: { show_first: 2 } }`");
-                    self.report(finding, key.span);
-                    None
-                }
-            },
+                self.report(finding, key.span);
+                None
+            }
             other => {
                 let finding = Finding::error(
                     "policy::unknown_strategy",

@@ -25,10 +25,12 @@ impl Place {
                 _ => None,
             })
             .collect();
+        // On purpose not `.YAML`: on one machine it would be read, on another it would not.
+        let ends_well = relative.extension().is_some_and(|extension| extension == "yaml");
         match names.as_deref() {
             Some(["global.yaml"]) => Self::Global,
-            Some(["resources", name]) if name.ends_with(".yaml") => Self::Resource,
-            Some(["roles", name]) if name.ends_with(".yaml") => Self::Role,
+            Some(["resources", _]) if ends_well => Self::Resource,
+            Some(["roles", _]) if ends_well => Self::Role,
             _ => Self::Misplaced,
         }
     }

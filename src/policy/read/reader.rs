@@ -6,7 +6,7 @@ use crate::policy::Mode;
 use crate::policy::set::Origin;
 use crate::yaml::{Checker, Fields, Key, Node, Value};
 
-/// Longest field path, in bytes. The JSONPath parser recurses, so its input is bounded.
+/// Longest field path, in bytes. The parser of `JSONPath` recurses, so its input is bounded.
 const MAX_FIELD_PATH: usize = 256;
 
 /// One policy file on its way from nodes to shapes.
@@ -91,7 +91,12 @@ impl Reader {
 
     /// A field path, relative to a record or to the whole answer.
     pub(super) fn field_path(&mut self, text: &str, span: Span) -> Option<FieldPath> {
-        let path = if text.len() > MAX_FIELD_PATH {
+        let path = if text.is_empty() {
+            Err((
+                "a field path is empty".to_owned(),
+                "name a field of the record: `email`, `owner.email`, `\"$..email\"`".to_owned(),
+            ))
+        } else if text.len() > MAX_FIELD_PATH {
             Err((
                 format!("a field path of more than {MAX_FIELD_PATH} bytes"),
                 "name the field by a shorter path, such as `\"$..name\"`".to_owned(),

@@ -16,7 +16,7 @@ impl Reader {
         let default = self.default_mode(&mut fields, "default");
         let mut sections = Vec::new();
         for (key, node) in fields.take_rest() {
-            sections.extend(self.section(key, node));
+            sections.push(self.section(key, node));
         }
         Some(RoleDraft { named: named?, default, sections })
     }
@@ -44,10 +44,13 @@ impl Reader {
         None
     }
 
-    /// What the role says of one resource. Always a section, so that its name is judged.
-    fn section(&mut self, key: &Key, node: &Node) -> Option<SectionDraft> {
+    /// What the role says of one resource. Always a section, so that its name is judged even where
+    /// its rules cannot be read.
+    fn section(&mut self, key: &Key, node: &Node) -> SectionDraft {
         let resource = Named { name: key.name.clone(), origin: self.origin(key.span) };
-        let mut fields = self.checker.map(node, &format!("`{}`", key.name))?;
+        let Some(mut fields) = self.checker.map(node, &format!("`{}`", key.name)) else {
+            return SectionDraft { resource, default: None, entries: Vec::new() };
+        };
         let default = self.default_mode(&mut fields, "default");
         let mut entries: Vec<Entry> = Vec::new();
         for (key, node) in fields.take_rest() {
@@ -63,7 +66,7 @@ impl Reader {
             }
             entries.push(entry);
         }
-        Some(SectionDraft { resource, default, entries })
+        SectionDraft { resource, default, entries }
     }
 }
 

@@ -2,6 +2,7 @@ use proptest::prelude::{ProptestConfig, TestCaseError, any, prop, prop_assert_eq
 use proptest::strategy::Strategy as _;
 
 use super::*;
+use crate::json::path::FieldPath;
 use crate::mask::Strategy;
 use crate::policy::Combine;
 use crate::policy::set::Unmatched;
@@ -48,7 +49,7 @@ fn a_set_says_what_the_files_say() {
     assert_eq!(lead.combine, Combine::Union);
     assert_eq!(lead.routes[0].path, "/api/v1/leads/");
     assert_eq!(lead.routes[0].records.as_str(), "$.results[*]");
-    let envelope: Vec<_> = lead.routes[0].envelope.iter().map(|path| path.as_str()).collect();
+    let envelope: Vec<_> = lead.routes[0].envelope.iter().map(FieldPath::as_str).collect();
     assert_eq!(envelope, ["count", "page.next"]);
     assert_eq!(lead.routes[1].methods, [http::Method::PUT, http::Method::PATCH]);
     assert!(lead.fields[0].is_pii && !lead.fields[2].is_pii);
@@ -201,8 +202,8 @@ proptest! {
 
     #[test]
     fn a_policy_cut_short_is_no_panic(at in 0..LEAD.len(), role in 0..SALES.len(), global in 0..GLOBAL.len()) {
-        check_any_text(&LEAD[..at])?;
-        check_any_text(&SALES[..role])?;
-        check_any_text(&GLOBAL[..global])?;
+        check_any_text(LEAD.get(..at).unwrap())?;
+        check_any_text(SALES.get(..role).unwrap())?;
+        check_any_text(GLOBAL.get(..global).unwrap())?;
     }
 }
