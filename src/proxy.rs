@@ -11,6 +11,7 @@ mod call;
 mod context;
 mod gate;
 mod governance;
+pub(crate) mod head_clock;
 mod masking;
 mod refused;
 mod request_head;

@@ -10,8 +10,8 @@ use crate::json::filter::{Filter, FilterLimits};
 use crate::mask::{KeyRing, Masker};
 
 use crate::policy::plan::{MaskSlot, Plan, Purpose, Scope};
-use crate::policy::{GovernedRoute, PolicySet, RouteTable};
 use crate::policy::set::Role;
+use crate::policy::{GovernedRoute, PolicySet, RouteTable};
 use crate::telemetry::Refusal;
 
 /// Most plans kept: a plan is one route for one set of roles and one purpose.
@@ -54,8 +54,9 @@ impl Governance {
     /// What a set can only be refused for now: paths that are too rich to compile together, and
     /// masks that need keys where there are none.
     pub fn prepare(set: PolicySet, keys: Option<Arc<KeyRing>>) -> Result<Self, Vec<Finding>> {
-        let routes = RouteTable::new(&set)
-            .map_err(|conflict| vec![Finding::error("policy::route_conflict", conflict.to_string())])?;
+        let routes = RouteTable::new(&set).map_err(|conflict| {
+            vec![Finding::error("policy::route_conflict", conflict.to_string())]
+        })?;
         let mut findings = missing_keys(&set, keys.is_some());
         findings.extend(too_complex(&set));
         if !findings.is_empty() {
@@ -144,12 +145,7 @@ impl Governance {
     }
 
     /// The masks of a plan for one tenant, by slot.
-    fn masks(
-        &self,
-        key: PlanKey,
-        plan: &Plan,
-        tenant: &str,
-    ) -> Result<Arc<[Masker]>, Refusal> {
+    fn masks(&self, key: PlanKey, plan: &Plan, tenant: &str) -> Result<Arc<[Masker]>, Refusal> {
         let masks_key = (key, tenant.to_owned());
         if let Some(masks) = self.masks.get(&masks_key) {
             return Ok(masks);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::json;
 use crate::json::automaton::Automaton;
 use crate::json::filter::{Filter, FilterLimits, Replacer};
 use crate::json::navigate::Slot;
-use crate::json;
 use crate::mask::{Masker, NonceSequence};
 use crate::policy::plan::PolicyJudge;
 use crate::telemetry::Refusal;
@@ -27,17 +27,10 @@ impl Masks {
 }
 
 impl Replacer for Masks {
-    fn replace(
-        &mut self,
-        slot: Slot,
-        raw: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), json::Refusal> {
+    fn replace(&mut self, slot: Slot, raw: &[u8], out: &mut Vec<u8>) -> Result<(), json::Refusal> {
         let masker = usize::try_from(slot.0).ok().and_then(|slot| self.maskers.get(slot));
         let masker = masker.ok_or(json::Refusal::ReplacementFailed)?;
-        masker
-            .mask(raw, &mut self.nonces, out)
-            .map_err(|_| json::Refusal::ReplacementFailed)
+        masker.mask(raw, &mut self.nonces, out).map_err(|_| json::Refusal::ReplacementFailed)
     }
 }
 

@@ -56,6 +56,7 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         | Refusal::UpstreamPartialContent
         | Refusal::UpstreamSwitchedProtocols
         | Refusal::UpstreamNotJson
+        | Refusal::PassthroughJson
         | Refusal::UpstreamTooLarge
         | Refusal::JsonInvalid
         | Refusal::JsonTooDeep

@@ -9,9 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method};
+use http::HeaderValue;
+use pingora_core::connectors::ConnectorOptions;
 use pingora_core::connectors::http::Connector;
-use pingora_core::connectors::{ConnectorOptions, http};
 use pingora_core::protocols::http::client::HttpSession;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType};
@@ -45,7 +45,7 @@ pub enum CrmError {
 pub struct Crm {
     settings: config::Upstream,
     host_header: Option<HeaderValue>,
-    connector: http::Connector,
+    connector: Connector,
     resolved: Mutex<Option<(Instant, SocketAddr)>>,
 }
 
@@ -55,6 +55,7 @@ pub(super) struct Answer {
     peer: HttpPeer,
     pool_idle: Duration,
     deadline: tokio::time::Instant,
+    received: u64,
 }
 
 impl Crm {
@@ -113,7 +114,8 @@ impl Crm {
             Err(_) => return Err(Refusal::UpstreamConnectTimeout),
         };
         // A name server that fails for a moment does not make a known address wrong.
-        let address = found.or(known.map(|(_, address)| address)).ok_or(Refusal::UpstreamConnect)?;
+        let address =
+            found.or(known.map(|(_, address)| address)).ok_or(Refusal::UpstreamConnect)?;
         *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((Instant::now(), address));
         Ok(address)
@@ -132,7 +134,7 @@ impl Crm {
         let attempts = async {
             loop {
                 match self.attempt(head, body, deadline).await {
-                    Err(Failed { may_repeat: true, .. }) if is_idempotent(&head.method) => {}
+                    Err(Failed { may_repeat: true, .. }) if head.method.is_idempotent() => {}
                     Err(failed) => return Err(failed.reason),
                     Ok(answer) => return Ok(answer),
                 }
@@ -182,7 +184,8 @@ impl Crm {
             .await
             .unwrap_or(Err(Failed::finally(Refusal::UpstreamFirstByteTimeout)))?;
         session.set_read_timeout(Some(self.settings.idle_timeout));
-        let answer = Answer { session, peer, pool_idle: self.settings.pool_idle, deadline };
+        let pool_idle = self.settings.pool_idle;
+        let answer = Answer { session, peer, pool_idle, deadline, received: 0 };
         Ok((response, answer))
     }
 
@@ -197,13 +200,21 @@ impl Answer {
     /// The next chunk of the body, `None` at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Refusal> {
         match timeout_at(self.deadline, self.session.read_response_body()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Ok(chunk)) => {
+                self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                Ok(chunk)
+            }
             Ok(Err(error)) => Err(match reason(&error) {
                 Refusal::UpstreamFirstByteTimeout => Refusal::UpstreamIdleTimeout,
                 other => other,
             }),
             Err(_) => Err(Refusal::UpstreamTotalTimeout),
         }
+    }
+
+    /// Bytes of the body so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received
     }
 
     /// When the whole exchange must be over.
@@ -230,11 +241,6 @@ fn ca_file(settings: &config::Upstream) -> Result<Option<String>, CrmError> {
     };
     let text = path.to_str().ok_or_else(|| CrmError::CaPath(path.clone()))?;
     Ok(Some(text.to_owned()))
-}
-
-/// Methods that may be sent twice (RFC 9110, section 9.2.2).
-fn is_idempotent(method: &Method) -> bool {
-    method.is_idempotent()
 }
 
 fn connect_reason(error: &Error) -> Refusal {
