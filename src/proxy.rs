@@ -13,6 +13,7 @@ mod gate;
 mod governance;
 pub(crate) mod head_clock;
 mod masking;
+mod passthrough;
 mod refused;
 mod request_head;
 mod response_head;

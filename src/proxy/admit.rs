@@ -9,6 +9,7 @@ use pingora_http::RequestHeader;
 
 use super::gate::Gate;
 use super::governance::Governance;
+use super::passthrough::OpenCall;
 use super::refused::Refused;
 use super::request_head;
 use crate::identity::Principal;
@@ -22,14 +23,6 @@ pub(super) enum Admitted {
     Open(OpenCall),
     /// Under policies.
     Governed(Box<Call>),
-}
-
-/// A request on a passthrough route.
-pub(super) struct OpenCall {
-    /// The canonical path to forward.
-    pub(super) path: CanonicalPath,
-    /// The policies that let it pass.
-    pub(super) policies: Arc<InForce<Governance>>,
 }
 
 /// A request of a known caller on a governed route. Only [`admit`] makes one.
@@ -67,7 +60,7 @@ pub(super) fn admit(
     let route = match found {
         Match::Passthrough { template } => {
             exchange.route = Some(template);
-            return Ok(Admitted::Open(OpenCall { path, policies }));
+            return Ok(Admitted::Open(OpenCall::new(path, &head.method, policies)));
         }
         Match::Governed(route) => {
             exchange.route = Some(Arc::clone(&route.template));

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use super::admit::OpenCall;
+use super::passthrough::OpenCall;
 use crate::correlation::{CorrelationId, TraceContext};
 use crate::telemetry::{Exchange, Refusal};
 

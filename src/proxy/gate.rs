@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::{HeaderName, header};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorType, Result};
@@ -15,6 +16,8 @@ use super::call::{self, Failure};
 use super::context::{Begun, RequestContext};
 use super::governance::Governance;
 use super::head_clock;
+use super::masking::filter_limits;
+use super::passthrough::OpenCall;
 use super::refused::Refused;
 use super::request_head::Forwarding;
 use super::upstream::Crm;
@@ -141,7 +144,7 @@ impl Gate {
 /// What became of a request on the street.
 enum Passage {
     Answered,
-    Open(admit::OpenCall),
+    Open(OpenCall),
 }
 
 /// What pingora is told of an answer that was broken off. Holds no byte of it.
@@ -188,10 +191,7 @@ impl ProxyHttp for Gate {
             Ok(Passage::Answered) => Ok(true),
             Ok(Passage::Open(open)) => {
                 let query = session.req_header().uri.query();
-                let target = match query {
-                    Some(query) => format!("{}?{query}", open.path.as_str()),
-                    None => open.path.as_str().to_owned(),
-                };
+                let target = open.path().with_query(query);
                 session.req_header_mut().set_raw_path(target.as_bytes())?;
                 context.open = Some(open);
                 Ok(false)
@@ -237,25 +237,50 @@ impl ProxyHttp for Gate {
             trace: &begun.trace.child(&mut rand::rng()),
             host: self.crm().host_header(),
         };
-        forwarding.dress(head)
+        forwarding.dress(head)?;
+        if context.open.as_ref().is_some_and(OpenCall::has_global_entries) {
+            // An encoded answer could not be filtered, and only the answer tells if it must be.
+            head.insert_header(header::ACCEPT_ENCODING, "identity")?;
+            head.remove_header(&header::RANGE);
+        }
+        Ok(())
     }
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
-        let global = context.open.as_ref().map(|open| &open.policies.snapshot.set().global);
-        if global.is_none_or(|global| !global.entries.is_empty()) && is_json(head) {
-            context.refuse(Refusal::PassthroughJson);
-            return Err(aborted(Refusal::PassthroughJson));
+        let (Some(begun), Some(open)) = (&mut context.begun, &mut context.open) else {
+            return Err(aborted(Refusal::Internal));
+        };
+        let begins = open.begin_answer(head, filter_limits(self.limits()), session.is_http2());
+        if let Err(reason) = begins {
+            begun.exchange.refusal = Some(reason);
+            return Err(aborted(reason));
         }
-        if let Some(begun) = &mut context.begun {
-            begun.exchange.status = Some(head.status.as_u16());
-            head.insert_header(self.correlation_header().clone(), begun.correlation.as_str())?;
-        }
-        Ok(())
+        begun.exchange.status = Some(head.status.as_u16());
+        head.insert_header(self.correlation_header().clone(), begun.correlation.as_str())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        context: &mut RequestContext,
+    ) -> Result<Option<std::time::Duration>> {
+        let filtered = match &mut context.open {
+            Some(open) => open.filter(body, end_of_stream),
+            None => Err(Refusal::Internal),
+        };
+        filtered.map(|()| None).map_err(|reason| {
+            // Nothing of the chunk may leave, whatever becomes of the error.
+            *body = None;
+            context.refuse(reason);
+            aborted(reason)
+        })
     }
 
     async fn fail_to_proxy(
@@ -301,7 +326,9 @@ impl ProxyHttp for Gate {
     ) {
         head_clock::request_is_over();
         let Some(mut begun) = context.begun.take() else { return };
-        if context.open.is_some() {
+        if let Some(open) = &context.open {
+            begun.exchange.masked = open.tally().replaced;
+            begun.exchange.hidden = open.tally().removed;
             begun.exchange.response_bytes = session.body_bytes_sent() as u64;
             begun.exchange.request_bytes = session.body_bytes_read() as u64;
         }
@@ -332,10 +359,4 @@ fn passthrough_reason(error: &Error) -> Refusal {
         (ErrorSource::Upstream, _) => Refusal::UpstreamMalformed,
         _ => Refusal::Internal,
     }
-}
-
-fn is_json(head: &ResponseHeader) -> bool {
-    head.headers.get_all(header::CONTENT_TYPE).iter().any(|value| {
-        value.as_bytes().to_ascii_lowercase().windows(4).any(|window| window == b"json")
-    })
 }

@@ -56,7 +56,6 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         | Refusal::UpstreamPartialContent
         | Refusal::UpstreamSwitchedProtocols
         | Refusal::UpstreamNotJson
-        | Refusal::PassthroughJson
         | Refusal::UpstreamTooLarge
         | Refusal::JsonInvalid
         | Refusal::JsonTooDeep

@@ -161,10 +161,7 @@ impl Forwarding<'_> {
         path: &CanonicalPath,
         body_length: usize,
     ) -> Result<RequestHeader> {
-        let target = match from.uri.query() {
-            Some(query) => format!("{}?{query}", path.as_str()),
-            None => path.as_str().to_owned(),
-        };
+        let target = path.with_query(from.uri.query());
         let mut head = RequestHeader::build(
             from.method.clone(),
             target.as_bytes(),

@@ -66,7 +66,6 @@ refusals! {
     UpstreamPartialContent "upstream_partial_content" "The CRM answered with a part (206)."
     UpstreamSwitchedProtocols "upstream_switched_protocols" "The CRM switched protocols unasked (101)."
     UpstreamNotJson "upstream_not_json" "The CRM's answer on a governed route is not JSON."
-    PassthroughJson "passthrough_json" "A passthrough route answered JSON, which the global entries would have to filter."
     UpstreamTooLarge "upstream_too_large" "The CRM's answer is larger than allowed."
     JsonInvalid "json_invalid" "The answer is not valid JSON, or not valid UTF-8."
     JsonTooDeep "json_too_deep" "The answer nests deeper than allowed."

@@ -3,4 +3,5 @@
 #![cfg(test)]
 
 mod harness;
+mod passthrough;
 mod roles;
