@@ -8,6 +8,7 @@ pub mod config;
 pub mod correlation;
 pub mod demo;
 pub mod diagnostic;
+pub mod guard;
 pub mod identity;
 pub mod json;
 pub mod mask;

@@ -1,1 +1,25 @@
-//! The street.
+//! The street: a request walks in, is decided, exchanged with the CRM, filtered and accounted for.
+//!
+//! pingora carries the traffic. A governed exchange is made here, from `request_filter`, because
+//! pingora sends a response's head before its body has been seen: here the head waits for the
+//! body. Ungoverned routes take pingora's own path.
+
+mod admit;
+mod answer;
+mod budget;
+mod call;
+mod context;
+mod gate;
+mod governance;
+pub(crate) mod head_clock;
+mod masking;
+mod passthrough;
+mod refused;
+mod request_head;
+mod response_head;
+mod upstream;
+
+pub use gate::{Gate, GateParts};
+pub use governance::Governance;
+pub use masking::{AnswerFilter, Masks};
+pub use upstream::{Crm, CrmError};

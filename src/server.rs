@@ -1,17 +1,35 @@
 //! The composition root: wires the rooms together and owns start, drain and stop.
+//!
+//! Broken policies or keys do not end the process: it listens, says that it is not ready, refuses
+//! every request, and takes new files as soon as they are good.
 
+mod connection;
+mod listen;
+mod policies;
+
+use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
-use crate::config::Settings;
+use pingora_core::apps::{HttpServerApp, HttpServerOptions};
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::HttpProxy;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use self::listen::{DataListener, Listening};
+use self::policies::Policies;
+use crate::admin::{self, AdminState, Condition, Readiness};
+use crate::config::{self, Settings};
 use crate::diagnostic::Finding;
-use crate::telemetry::Telemetry;
+use crate::identity::Identifier;
+use crate::proxy::{Crm, Gate, GateParts};
+use crate::telemetry::{Draining, ListenerStarted, Purpose, Stopped, Telemetry};
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Policies or keys are refused; every fault.
-    #[error("the policies or keys are refused")]
-    Findings(Vec<Finding>),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {cause}")]
     Listen {
@@ -20,38 +38,177 @@ pub enum StartError {
         /// The address.
         address: SocketAddr,
         /// What the system says.
-        cause: std::io::Error,
+        cause: io::Error,
     },
     /// Anything else that the settings ask for and that cannot be had: one message each.
     #[error("{}", .0.join("; "))]
     Settings(Vec<String>),
 }
 
-/// A server whose listeners are bound and whose policies are loaded.
-#[derive(Debug)]
+impl From<String> for StartError {
+    fn from(message: String) -> Self {
+        Self::Settings(vec![message])
+    }
+}
+
+/// A server whose listeners are bound and whose policies have been read.
 pub struct Server {
-    data: Vec<SocketAddr>,
-    admin: SocketAddr,
+    app: Arc<HttpProxy<Gate>>,
+    policies: Policies,
+    findings: Vec<Finding>,
+    data: Vec<DataListener>,
+    addresses: Vec<SocketAddr>,
+    admin: TcpListener,
+    admin_address: SocketAddr,
+    admin_state: AdminState,
+    readiness: Readiness,
+    telemetry: Telemetry,
+    limits: listen::ConnectionLimits,
+    drain: std::time::Duration,
 }
 
 impl Server {
-    /// Loads keys and policies and binds every listener.
-    pub async fn start(_settings: Settings, _telemetry: Telemetry) -> Result<Self, StartError> {
-        Err(StartError::Settings(vec![]))
+    /// Reads keys and policies and binds every listener.
+    ///
+    /// # Errors
+    /// What the settings ask for cannot be had. Faults of policies and keys are no error here, see
+    /// [`findings`](Self::findings).
+    pub async fn start(settings: Settings, telemetry: Telemetry) -> Result<Self, StartError> {
+        let readiness = Readiness::new();
+        let identifier = Identifier::build(&settings.identity, &|path| std::fs::read(path))
+            .map_err(|faults| {
+                StartError::Settings(faults.iter().map(ToString::to_string).collect())
+            })?;
+        require_roots(&settings.upstream)?;
+        let crm = Crm::new(settings.upstream).map_err(|error| error.to_string())?;
+
+        let policies = Policies::new(settings.policies, settings.keys, readiness.clone());
+        let findings = policies.load(&telemetry);
+        let limits = listen::ConnectionLimits::new(&settings.limits);
+        let threads = worker_threads(settings.threads);
+        let app = application(
+            Gate::new(GateParts {
+                policies: policies.store(),
+                identifier,
+                crm,
+                limits: settings.limits,
+                correlation_header: settings.telemetry.correlation_header,
+                telemetry: telemetry.clone(),
+            }),
+            &limits,
+            threads,
+        );
+
+        let mut data = Vec::new();
+        for listener in &settings.listeners {
+            data.push(DataListener::bind(listener).await?);
+        }
+        let addresses = data.iter().map(DataListener::address).collect();
+        let admin_listen =
+            |cause| StartError::Listen { purpose: "admin", address: settings.admin.address, cause };
+        let admin = TcpListener::bind(settings.admin.address).await.map_err(admin_listen)?;
+        let admin_address = admin.local_addr().map_err(admin_listen)?;
+        let admin_state = AdminState::new(&settings.admin, telemetry.clone(), readiness.clone());
+        Ok(Self {
+            app,
+            policies,
+            findings,
+            data,
+            addresses,
+            admin,
+            admin_address,
+            admin_state,
+            readiness,
+            telemetry,
+            limits,
+            drain: settings.drain,
+        })
+    }
+
+    /// What was found in policies and keys. With an error among it the server is not ready.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// Where clients can connect, with the ports that port 0 became.
     #[must_use]
     pub fn data_addresses(&self) -> &[SocketAddr] {
-        &self.data
+        &self.addresses
     }
 
     /// Where operators can connect.
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
-        self.admin
+        self.admin_address
     }
 
     /// Serves until `stop` resolves, then drains within the configured time.
-    pub async fn serve(self, _stop: impl Future<Output = ()> + Send) {}
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send) {
+        let (stopping, watching) = watch::channel(false);
+        let listening =
+            Listening::start(self.data, &self.app, &self.limits, &watching, &self.telemetry);
+        let admin_started =
+            ListenerStarted { purpose: Purpose::Admin, address: self.admin_address, is_tls: false };
+        admin_started.emit(&self.telemetry);
+        let admin_stop = stopped(watching.clone());
+        let (end_admin, admin_ends) = tokio::sync::oneshot::channel::<()>();
+        let admin = tokio::spawn(admin::serve(self.admin, self.admin_state, async {
+            // Probes and metrics are answered until the drain is over.
+            let _ = admin_ends.await;
+        }));
+        let policies = tokio::spawn(self.policies.watch(self.telemetry.clone(), admin_stop));
+        self.readiness.set(Condition::Accepting, true);
+
+        stop.await;
+        self.readiness.set(Condition::Accepting, false);
+        Draining { limit: self.drain }.emit(&self.telemetry);
+        let began = Instant::now();
+        stopping.send_replace(true);
+        self.app.http_cleanup().await;
+        // Whether it was in time or not, the process ends now; `Stopped` tells which.
+        let _ = tokio::time::timeout(self.drain, listening.finish()).await;
+        drop(end_admin);
+        let _ = admin.await;
+        policies.abort();
+        Stopped { drained_for: began.elapsed() }.emit(&self.telemetry);
+    }
+}
+
+/// Resolves once the server is told to stop.
+async fn stopped(mut watching: watch::Receiver<bool>) {
+    // An error means that the server itself is gone.
+    let _ = watching.wait_for(|stopping| *stopping).await;
+}
+
+fn worker_threads(configured: usize) -> usize {
+    match configured {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        threads => threads,
+    }
+}
+
+fn application(
+    gate: Gate,
+    limits: &listen::ConnectionLimits,
+    threads: usize,
+) -> Arc<HttpProxy<Gate>> {
+    let conf = ServerConf { ca_file: gate.upstream_ca_file(), threads, ..ServerConf::default() };
+    let mut app = HttpProxy::new(gate, Arc::new(conf));
+    let mut options = HttpServerOptions::default();
+    options.h2c = true;
+    options.h2_idle_timeout = Some(connection::KEEP_ALIVE);
+    app.server_options = Some(options);
+    app.h2_options = Some(limits.http2());
+    app.handle_init_modules();
+    Arc::new(app)
+}
+
+/// A CRM behind TLS needs roots to check its certificate against; say so now, not per request.
+fn require_roots(upstream: &config::Upstream) -> Result<(), StartError> {
+    let needs_system_roots = upstream.tls.as_ref().is_some_and(|tls| tls.ca.is_none());
+    if needs_system_roots && rustls_native_certs::load_native_certs().certs.is_empty() {
+        return Err("the system has no root certificates: install them (Debian: ca-certificates), or name a file as `upstream.tls.ca`".to_owned().into());
+    }
+    Ok(())
 }

@@ -164,7 +164,8 @@ impl Replacer for Redact {
 
 fn filter(plan: &Plan, text: &[u8], size: usize) -> Result<Vec<u8>, Refusal> {
     let limits = FilterLimits { replaced_value: 1 << 20, held_value: 1 << 20 };
-    let mut filter = Filter::new(&plan.automaton, Redact(Arc::clone(&plan.slots)), limits);
+    let mut filter =
+        Filter::new(Arc::clone(&plan.automaton), Redact(Arc::clone(&plan.slots)), limits);
     let mut out = Vec::new();
     for chunk in text.chunks(size) {
         filter.push(chunk, &mut out)?;

@@ -21,6 +21,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<L
         header_timeout: at.or("header_timeout", value::timeout, usual.header_timeout),
         body_timeout: at.or("body_timeout", value::timeout, usual.body_timeout),
         header_bytes: at.or("header_bytes", value::size, usual.header_bytes),
+        connections: at.or("connections", value::count(1..=1_000_000), usual.connections),
         requests: at.or("requests", value::count(1..=1_000_000), usual.requests),
         held_total,
     };

@@ -220,6 +220,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Most bytes of a request head.
     pub header_bytes: usize,
+    /// Most connections of clients at once; more wait to be accepted.
+    pub connections: usize,
     /// Most requests under way at once; more are answered 503.
     pub requests: usize,
     /// Most bytes of bodies held at once by all requests; more are answered 503.
@@ -237,6 +239,7 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             header_bytes: 64 << 10,
+            connections: 4096,
             requests: 1024,
             held_total: 256 * MIB,
         }

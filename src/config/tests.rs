@@ -139,6 +139,7 @@ limits:
   header_timeout: 7s
   body_timeout: 8s
   header_bytes: 9000
+  connections: 11
   requests: 10
   held_total: 11MiB
 telemetry:

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::sync::Arc;
 
 use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::query::js_path_process;
@@ -467,7 +468,7 @@ fn mark_inert(states: &mut [State]) {
 /// Stands for a state that does not exist; nothing leads there.
 const NOWHERE: Verdict = Verdict::both(Action::Remove);
 
-impl<J: Judge> Navigator for &Automaton<J> {
+impl<J: Judge> Navigator for Arc<Automaton<J>> {
     type State = StateId;
 
     fn root(&self) -> StateId {

@@ -478,6 +478,8 @@ impl<R: Replacer + ?Sized> Replacer for &mut R {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::automaton::{Automaton, Found, Groups, Judge, Pattern, Ruling};
     use super::super::navigate::Verdict;
     use super::super::path::FieldPath;
@@ -521,7 +523,7 @@ mod tests {
         let patterns = paths.iter().map(|path| (Pattern::new(path), 0)).collect();
         let actions = rules.iter().map(|(_, action)| *action).collect();
         let automaton = Automaton::compile(patterns, Actions(actions, holds)).unwrap();
-        let mut filter = Filter::new(&automaton, Stars, LIMITS);
+        let mut filter = Filter::new(Arc::new(automaton), Stars, LIMITS);
         let mut out = Vec::new();
         for chunk in text.chunks(size) {
             filter.push(chunk, &mut out)?;
@@ -656,7 +658,7 @@ mod tests {
         let path = FieldPath::parse("$..a").unwrap();
         let automaton =
             Automaton::compile(vec![(Pattern::new(&path), 0)], Actions(vec![MASK], false)).unwrap();
-        let mut filter = Filter::new(&automaton, Stars, LIMITS);
+        let mut filter = Filter::new(Arc::new(automaton), Stars, LIMITS);
         filter.push(br#"[{"a":1},{"a":2,"b":{"a":3}}]"#, &mut Vec::new()).unwrap();
         assert_eq!(filter.tally(), Tally { replaced: 3, removed: 0 });
     }

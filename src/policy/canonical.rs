@@ -120,6 +120,15 @@ impl CanonicalPath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The request target to forward: this path, and the query as the client wrote it.
+    #[must_use]
+    pub fn with_query(&self, query: Option<&str>) -> String {
+        match query {
+            Some(query) => format!("{}?{query}", self.0),
+            None => self.0.clone(),
+        }
+    }
 }
 
 /// Paths carry ids and sometimes names, so `{:?}` in a log line must not print them.

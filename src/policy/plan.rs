@@ -36,7 +36,8 @@ pub enum Purpose {
 /// How the values at a replaced place are masked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaskSlot {
-    /// The registry's name for the field; keys are derived from it.
+    /// Object type and path of the registry entry; keys are derived from it. Global entries have
+    /// no object type.
     pub field: String,
     /// The strategy; redacts where the registry has none.
     pub strategy: Strategy,
@@ -46,7 +47,7 @@ pub struct MaskSlot {
 #[derive(Debug)]
 pub struct Plan {
     /// Decides each place of a document.
-    pub automaton: Automaton<PolicyJudge>,
+    pub automaton: Arc<Automaton<PolicyJudge>>,
     /// The masks, by the number in [`Slot`].
     pub slots: Arc<[MaskSlot]>,
 }
@@ -71,7 +72,8 @@ impl Plan {
         global: &Global,
         purpose: Purpose,
     ) -> Result<Self, TooComplex> {
-        let mut builder = Builder::default();
+        let object_type = scope.map_or("", |scope| &scope.resource.name);
+        let mut builder = Builder::new(object_type);
         builder.global(global);
         let mut defaults = Vec::new();
         if let Some(scope) = scope {
@@ -100,7 +102,7 @@ impl Plan {
             allowed: if purpose == Purpose::Write { Mode::Edit } else { Mode::View },
             has_held: builder.has_held,
         };
-        let automaton = Automaton::compile(builder.patterns, judge)?;
+        let automaton = Arc::new(Automaton::compile(builder.patterns, judge)?);
         Ok(Self { automaton, slots: builder.slots.into() })
     }
 }
@@ -148,7 +150,8 @@ impl Side {
 }
 
 #[derive(Debug)]
-struct Builder {
+struct Builder<'a> {
+    object_type: &'a str,
     patterns: Vec<(Pattern, u8)>,
     meanings: Vec<Meaning>,
     slots: Vec<MaskSlot>,
@@ -158,14 +161,18 @@ struct Builder {
 /// The slot of fields without a strategy of their own.
 const REDACT: Slot = Slot(0);
 
-impl Default for Builder {
-    fn default() -> Self {
+impl<'a> Builder<'a> {
+    fn new(object_type: &'a str) -> Self {
         let redact = MaskSlot { field: String::new(), strategy: Strategy::default() };
-        Self { patterns: Vec::new(), meanings: Vec::new(), slots: vec![redact], has_held: false }
+        Self {
+            object_type,
+            patterns: Vec::new(),
+            meanings: Vec::new(),
+            slots: vec![redact],
+            has_held: false,
+        }
     }
-}
 
-impl Builder {
     fn add(&mut self, pattern: Pattern, group: Group, meaning: Meaning) {
         self.patterns.push((pattern, group as u8));
         self.meanings.push(meaning);
@@ -177,22 +184,23 @@ impl Builder {
             self.add(whole_document(&entry.path), Group::Global, meaning);
         }
         for field in &global.fields {
-            let Some(slot) = self.slot(field) else { continue };
+            let Some(slot) = self.slot("", field) else { continue };
             let recursive = field.path.is_recursive();
             let meaning = Meaning::Mask { slot, recursive, side: Side::Both };
             self.add(whole_document(&field.path), Group::Global, meaning);
         }
     }
 
-    fn slot(&mut self, field: &Field) -> Option<Slot> {
+    fn slot(&mut self, object_type: &str, field: &Field) -> Option<Slot> {
         let strategy = field.strategy.clone()?;
         let slot = Slot(u32::try_from(self.slots.len()).ok()?);
-        self.slots.push(MaskSlot { field: field.path.as_str().to_owned(), strategy });
+        let field = format!("{object_type}.{}", field.path);
+        self.slots.push(MaskSlot { field, strategy });
         Some(slot)
     }
 
     fn registry(&mut self, field: &Field, records: &Pattern) {
-        let Some(slot) = self.slot(field) else { return };
+        let Some(slot) = self.slot(self.object_type, field) else { return };
         let recursive = field.path.is_recursive();
         let meaning = |side| Meaning::Mask { slot, recursive, side };
         self.add(Pattern::anywhere(&field.path), Group::Outside, meaning(Side::Outside));

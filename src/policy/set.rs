@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::Method;
+use http::{HeaderName, Method};
 
 use super::mode::{Combine, Mode};
 use crate::diagnostic::{SourceFile, Span};
@@ -106,6 +106,8 @@ pub struct Global {
     pub unmatched: Unmatched,
     /// What is no API at all: static files, login pages.
     pub passthrough: Vec<Passthrough>,
+    /// Response headers of the CRM that governed routes let through, beside the harmless ones.
+    pub response_headers: Vec<HeaderName>,
 }
 
 /// What happens on routes that neither a resource nor `passthrough` declares.

@@ -77,10 +77,13 @@ impl<S> PolicyStore<S> {
         self.current.load_full()
     }
 
-    /// Reads `folder`; puts it in force if it has no fault and `compile` accepts it.
+    /// Reads `folder`; puts it in force if it has no fault and `compile` accepts it. A folder that
+    /// is in force already is compiled anew only where `anew` says so, because what it is
+    /// compiled with has changed.
     pub fn reload(
         &self,
         folder: &Path,
+        anew: bool,
         compile: impl FnOnce(PolicySet) -> Result<S, Vec<Finding>>,
     ) -> ReloadOutcome {
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -92,7 +95,8 @@ impl<S> PolicyStore<S> {
             return ReloadOutcome::Refused { findings, still: revision_before() };
         };
         let revision = set.revision.clone();
-        if before.as_ref().is_some_and(|before| before.fingerprint == loaded.fingerprint) {
+        let same = before.as_ref().is_some_and(|before| before.fingerprint == loaded.fingerprint);
+        if same && !anew {
             return ReloadOutcome::Unchanged { revision };
         }
         match compile(set) {
@@ -175,12 +179,12 @@ mod tests {
         assert!(store.current().is_none());
 
         write(folder.path(), "role: [");
-        let outcome = store.reload(folder.path(), compile);
+        let outcome = store.reload(folder.path(), false, compile);
         assert!(matches!(outcome, ReloadOutcome::Refused { still: None, .. }), "{outcome:?}");
         assert!(store.current().is_none());
 
         write(folder.path(), "role: sales");
-        let outcome = store.reload(folder.path(), compile);
+        let outcome = store.reload(folder.path(), false, compile);
         let ReloadOutcome::Swapped { revision: first, previous: None, .. } = outcome else {
             panic!("{outcome:?}")
         };
@@ -189,7 +193,7 @@ mod tests {
 
         let kept_by_a_request = store.current().unwrap();
         write(folder.path(), "role: support");
-        let outcome = store.reload(folder.path(), compile);
+        let outcome = store.reload(folder.path(), false, compile);
         let ReloadOutcome::Swapped { revision: second, previous: Some(previous), .. } = outcome
         else {
             panic!("{outcome:?}")
@@ -200,7 +204,7 @@ mod tests {
 
         for broken in ["role: 7", "role: \u{7}", ""] {
             write(folder.path(), broken);
-            let outcome = store.reload(folder.path(), compile);
+            let outcome = store.reload(folder.path(), false, compile);
             let ReloadOutcome::Refused { findings, still } = outcome else { panic!("{outcome:?}") };
             assert!(!findings.is_empty());
             assert_eq!(still.as_deref(), Some(second.as_str()));
@@ -208,7 +212,7 @@ mod tests {
         }
         fs::remove_dir_all(folder.path()).unwrap();
         assert!(matches!(
-            store.reload(folder.path(), compile),
+            store.reload(folder.path(), false, compile),
             ReloadOutcome::Refused { still: Some(_), .. }
         ));
         assert_eq!(roles(&store), ["support"]);
@@ -219,7 +223,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "role: sales");
         let store = PolicyStore::<()>::new();
-        let outcome = store.reload(folder.path(), |_| Err(vec![Finding::error("plan::x", "no")]));
+        let outcome =
+            store.reload(folder.path(), false, |_| Err(vec![Finding::error("plan::x", "no")]));
         let ReloadOutcome::Refused { findings, still: None } = outcome else {
             panic!("{outcome:?}")
         };
@@ -232,9 +237,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), "role: sales");
         let store = PolicyStore::new();
-        let _ = store.reload(folder.path(), compile);
+        let _ = store.reload(folder.path(), false, compile);
         let first = store.current().unwrap();
-        let outcome = store.reload(folder.path(), |_| unreachable!("nothing has changed"));
+        let outcome = store.reload(folder.path(), false, |_| unreachable!("nothing has changed"));
         assert!(matches!(outcome, ReloadOutcome::Unchanged { .. }), "{outcome:?}");
         assert!(Arc::ptr_eq(&first, &store.current().unwrap()));
     }
@@ -248,7 +253,7 @@ mod tests {
             let name = set.roles.into_keys().next().unwrap_or_default();
             Ok((name.clone(), name))
         };
-        let _ = store.reload(folder.path(), pair);
+        let _ = store.reload(folder.path(), false, pair);
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -259,7 +264,7 @@ mod tests {
             });
             for round in 1..50 {
                 write(folder.path(), &format!("role: r{round}"));
-                let _ = store.reload(folder.path(), pair);
+                let _ = store.reload(folder.path(), false, pair);
             }
             done.store(true, std::sync::atomic::Ordering::Relaxed);
         });

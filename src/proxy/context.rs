@@ -2,14 +2,26 @@
 
 use http::HeaderMap;
 
+use super::passthrough::OpenCall;
 use crate::correlation::{CorrelationId, TraceContext};
-use crate::telemetry::Exchange;
+use crate::telemetry::{Exchange, Refusal};
 
 /// One request's context.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct RequestContext {
     /// Set once the head has been read.
     pub(super) begun: Option<Begun>,
+    /// Set on a passthrough route.
+    pub(super) open: Option<OpenCall>,
+}
+
+impl RequestContext {
+    /// Notes why there will be no answer.
+    pub(super) fn refuse(&mut self, reason: Refusal) {
+        if let Some(begun) = &mut self.begun {
+            begun.exchange.refusal = Some(reason);
+        }
+    }
 }
 
 /// What is known as soon as there is a request head.

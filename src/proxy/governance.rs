@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use moka::sync::Cache;
 
+use super::masking::{AnswerFilter, Masks};
 use crate::diagnostic::Finding;
+use crate::json::filter::{Filter, FilterLimits};
 use crate::mask::{KeyRing, Masker};
 
 use crate::policy::plan::{MaskSlot, Plan, Purpose, Scope};
-use crate::policy::{GovernedRoute, PolicySet, RouteTable};
 use crate::policy::set::Role;
+use crate::policy::{GovernedRoute, PolicySet, RouteTable};
 use crate::telemetry::Refusal;
 
 /// Most plans kept: a plan is one route for one set of roles and one purpose.
@@ -30,12 +32,19 @@ pub struct Governance {
 
 /// What a plan depends on, within one set of policies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct PlanKey {
+struct PlanKey {
     /// Resource name and place of the route; `None` where only global entries govern.
     route: Option<(String, usize)>,
     /// Known roles, sorted.
     roles: Vec<String>,
     purpose: Purpose,
+}
+
+impl PlanKey {
+    fn new(route: Option<&GovernedRoute>, roles: &[String], purpose: Purpose) -> Self {
+        let route = route.map(|route| (route.resource.name.clone(), route.route));
+        Self { route, roles: roles.to_vec(), purpose }
+    }
 }
 
 impl Governance {
@@ -45,8 +54,9 @@ impl Governance {
     /// What a set can only be refused for now: paths that are too rich to compile together, and
     /// masks that need keys where there are none.
     pub fn prepare(set: PolicySet, keys: Option<Arc<KeyRing>>) -> Result<Self, Vec<Finding>> {
-        let routes = RouteTable::new(&set)
-            .map_err(|conflict| vec![Finding::error("policy::route_conflict", conflict.to_string())])?;
+        let routes = RouteTable::new(&set).map_err(|conflict| {
+            vec![Finding::error("policy::route_conflict", conflict.to_string())]
+        })?;
         let mut findings = missing_keys(&set, keys.is_some());
         findings.extend(too_complex(&set));
         if !findings.is_empty() {
@@ -73,17 +83,8 @@ impl Governance {
         &self.routes
     }
 
-    pub(super) fn key(
-        route: Option<&GovernedRoute>,
-        roles: &[String],
-        purpose: Purpose,
-    ) -> PlanKey {
-        let route = route.map(|route| (route.resource.name.clone(), route.route));
-        PlanKey { route, roles: roles.to_vec(), purpose }
-    }
-
     /// The plan for a key.
-    pub(super) fn plan(&self, key: &PlanKey) -> Result<Arc<Plan>, Refusal> {
+    fn plan(&self, key: &PlanKey) -> Result<Arc<Plan>, Refusal> {
         if let Some(plan) = self.plans.get(key) {
             return Ok(plan);
         }
@@ -114,13 +115,37 @@ impl Governance {
         Plan::compile(scope, &roles, &self.set.global, key.purpose).map_err(|_| Refusal::Internal)
     }
 
-    /// The masks of a plan for one tenant, by slot.
-    pub(super) fn masks(
+    /// The filter of one answer. `roles` are known ones, sorted; `success` says whether the answer
+    /// is a success, for an error holds no record.
+    ///
+    /// # Errors
+    /// No filter, so nothing may be sent.
+    pub fn answer_filter(
         &self,
-        key: PlanKey,
-        plan: &Plan,
-        tenant: &str,
-    ) -> Result<Arc<[Masker]>, Refusal> {
+        route: Option<&GovernedRoute>,
+        roles: &[String],
+        tenant: Option<&str>,
+        success: bool,
+        limits: FilterLimits,
+    ) -> Result<AnswerFilter, Refusal> {
+        let purpose = if success { Purpose::Read } else { Purpose::ReadAnything };
+        let key = PlanKey::new(route, roles, purpose);
+        let plan = self.plan(&key)?;
+        let masks = self.masks(key, &plan, tenant.unwrap_or_default())?;
+        Ok(Filter::new(Arc::clone(&plan.automaton), Masks::new(masks), limits))
+    }
+
+    /// What a request body on `route` may hold.
+    pub(super) fn write_plan(
+        &self,
+        route: &GovernedRoute,
+        roles: &[String],
+    ) -> Result<Arc<Plan>, Refusal> {
+        self.plan(&PlanKey::new(Some(route), roles, Purpose::Write))
+    }
+
+    /// The masks of a plan for one tenant, by slot.
+    fn masks(&self, key: PlanKey, plan: &Plan, tenant: &str) -> Result<Arc<[Masker]>, Refusal> {
         let masks_key = (key, tenant.to_owned());
         if let Some(masks) = self.masks.get(&masks_key) {
             return Ok(masks);

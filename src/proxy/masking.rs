@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use crate::json;
 use crate::json::automaton::Automaton;
 use crate::json::filter::{Filter, FilterLimits, Replacer};
 use crate::json::navigate::Slot;
-use crate::json::{self};
 use crate::mask::{Masker, NonceSequence};
 use crate::policy::plan::PolicyJudge;
 use crate::telemetry::Refusal;
 
 /// The filter of one answer.
-pub(super) type AnswerFilter<'p> = Filter<&'p Automaton<PolicyJudge>, Masks>;
+pub type AnswerFilter = Filter<Arc<Automaton<PolicyJudge>>, Masks>;
 
 /// The masks for one answer.
-pub(super) struct Masks {
+#[derive(Debug)]
+pub struct Masks {
     maskers: Arc<[Masker]>,
     nonces: NonceSequence,
 }
@@ -26,17 +27,10 @@ impl Masks {
 }
 
 impl Replacer for Masks {
-    fn replace(
-        &mut self,
-        slot: Slot,
-        raw: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), json::Refusal> {
+    fn replace(&mut self, slot: Slot, raw: &[u8], out: &mut Vec<u8>) -> Result<(), json::Refusal> {
         let masker = usize::try_from(slot.0).ok().and_then(|slot| self.maskers.get(slot));
         let masker = masker.ok_or(json::Refusal::ReplacementFailed)?;
-        masker
-            .mask(raw, &mut self.nonces, out)
-            .map_err(|_| json::Refusal::ReplacementFailed)
+        masker.mask(raw, &mut self.nonces, out).map_err(|_| json::Refusal::ReplacementFailed)
     }
 }
 

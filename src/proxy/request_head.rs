@@ -3,7 +3,7 @@
 //! Pure. A head that two readers could understand differently is refused before anyone acts on it.
 
 use http::header::{self, HeaderMap, HeaderName};
-use http::{HeaderValue, Method, Uri};
+use http::{HeaderValue, Method};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 
@@ -71,7 +71,8 @@ fn is_token(byte: u8) -> bool {
 
 /// What must hold for every request, whatever the version.
 pub(super) fn check(head: &RequestHeader, limit: usize) -> Result<(), Refusal> {
-    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let size: usize =
+        head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if size + head.uri.path().len() + head.uri.query().map_or(0, str::len) > limit {
         return Err(Refusal::HeadTooLarge);
     }
@@ -160,10 +161,7 @@ impl Forwarding<'_> {
         path: &CanonicalPath,
         body_length: usize,
     ) -> Result<RequestHeader> {
-        let target = match from.uri.query() {
-            Some(query) => format!("{}?{query}", path.as_str()),
-            None => path.as_str().to_owned(),
-        };
+        let target = path.with_query(from.uri.query());
         let mut head = RequestHeader::build(
             from.method.clone(),
             target.as_bytes(),
@@ -229,11 +227,6 @@ fn is_withheld(name: &HeaderName, method: &Method) -> bool {
     for_this_hop.contains(name)
         || unfilterable.contains(name)
         || (method.is_safe() && validators.contains(name))
-}
-
-/// The part of a request target that is matched.
-pub(super) fn raw_path(uri: &Uri) -> &str {
-    uri.path()
 }
 
 #[cfg(test)]

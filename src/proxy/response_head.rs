@@ -9,12 +9,8 @@ use pingora_http::ResponseHeader;
 use crate::telemetry::Refusal;
 
 /// Headers of the CRM that say nothing of a record.
-const ALLOWED: [HeaderName; 4] = [
-    header::ALLOW,
-    header::CONTENT_LANGUAGE,
-    header::DATE,
-    header::RETRY_AFTER,
-];
+const ALLOWED: [HeaderName; 4] =
+    [header::ALLOW, header::CONTENT_LANGUAGE, header::DATE, header::RETRY_AFTER];
 
 /// How the body of an answer is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +28,8 @@ pub(super) fn check(head: &ResponseHeader) -> Result<(), Refusal> {
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(Refusal::UpstreamSwitchedProtocols);
     }
-    if head.status == StatusCode::PARTIAL_CONTENT || head.headers.contains_key(header::CONTENT_RANGE)
+    if head.status == StatusCode::PARTIAL_CONTENT
+        || head.headers.contains_key(header::CONTENT_RANGE)
     {
         return Err(Refusal::UpstreamPartialContent);
     }
@@ -121,7 +118,9 @@ fn content_type(from: &ResponseHeader) -> HeaderValue {
     let is_json = essence.strip_prefix("application/").is_some_and(|subtype| {
         subtype == "json"
             || (subtype.ends_with("+json")
-                && subtype.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte)))
+                && subtype
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte)))
     });
     if is_json { HeaderValue::from_str(essence).unwrap_or(json) } else { json }
 }

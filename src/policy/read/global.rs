@@ -1,5 +1,7 @@
 //! `global.yaml`: what holds on every route, and what happens off the declared ones.
 
+use http::header::{self, HeaderName};
+
 use super::draft::GlobalDraft;
 use super::reader::Reader;
 use super::resource::place_of;
@@ -10,6 +12,26 @@ use crate::policy::path_relation::first_of_same_field;
 use crate::policy::set::{Entry, Field, Passthrough, Unmatched};
 use crate::policy::template::PathTemplate;
 use crate::yaml::{Key, Node, Value};
+
+/// Headers that the gate sets itself, that delimit the body, or that identify its unfiltered form.
+const NEVER_LET_THROUGH: [HeaderName; 16] = [
+    header::ACCEPT_RANGES,
+    header::CACHE_CONTROL,
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::LOCATION,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::VARY,
+    header::WWW_AUTHENTICATE,
+    header::X_CONTENT_TYPE_OPTIONS,
+];
 
 impl Reader {
     pub(super) fn global(&mut self, root: &Node) -> Option<GlobalDraft> {
@@ -32,8 +54,33 @@ impl Reader {
                 draft.templates.push(template);
             }
         }
+        if let Some(node) = self.optional(&mut fields, "response_headers") {
+            for node in self.checker.list(node, "`response_headers`").unwrap_or_default() {
+                draft.global.response_headers.extend(self.response_header(node));
+            }
+        }
         fields.finish(&mut self.checker);
         Some(draft)
+    }
+
+    /// A header name that may be let through on governed routes.
+    fn response_header(&mut self, node: &Node) -> Option<HeaderName> {
+        let text = self.checker.text(node, "a response header")?;
+        let finding = match text.parse::<HeaderName>() {
+            Err(_) => Finding::error("policy::bad_header", format!("`{text}` is no header name"))
+                .label("not a token (RFC 9110, section 5.1)")
+                .help("write one header name, such as `X-Total-Count`"),
+            Ok(name) if NEVER_LET_THROUGH.contains(&name) => {
+                Finding::error("policy::bad_header", format!("`{name}` cannot be let through"))
+                    .label(
+                        "set or dropped on governed routes, for it speaks of the unfiltered body",
+                    )
+                    .help("leave it out")
+            }
+            Ok(name) => return Some(name),
+        };
+        self.report(finding, node.span);
+        None
     }
 
     fn global_fields(&mut self, node: &Node, draft: &mut GlobalDraft) {

@@ -1,0 +1,239 @@
+//! The way out: the CRM's answer through the filter to the client.
+//!
+//! Up to the hold limit nothing is sent before everything is filtered, so a fault is an honest
+//! 502. Beyond it the filtered bytes stream, and a fault ends the connection. Either way no byte
+//! of the CRM's body is sent that the filter did not hand out.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Method, StatusCode, Version, header};
+use pingora_core::protocols::http::ServerSession;
+use pingora_http::ResponseHeader;
+use tokio::time::timeout_at;
+
+use super::admit::Call;
+use super::budget::Share;
+use super::call::Failure;
+use super::context::Begun;
+use super::gate::Gate;
+use super::masking::{AnswerFilter, filter_limits, reason};
+use super::refused::Refused;
+use super::response_head::{self, Body, Dressing};
+use super::upstream::Answer;
+use crate::telemetry::Refusal;
+
+/// Most bytes read of a body that nobody will see, to keep its connection.
+const MOST_DISCARDED: usize = 64 * 1024;
+
+/// What a delivery works with.
+pub(super) struct Delivery<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) session: &'a mut ServerSession,
+    pub(super) begun: &'a mut Begun,
+    pub(super) call: &'a Call,
+    pub(super) held: Share,
+}
+
+/// A body that was filtered as far as the hold limit reaches.
+enum Held {
+    /// All of it.
+    Whole(Vec<u8>),
+    /// Its beginning.
+    Beginning(Vec<u8>),
+}
+
+impl Delivery<'_> {
+    pub(super) async fn deliver(
+        mut self,
+        response: &ResponseHeader,
+        mut answer: Answer,
+    ) -> Result<(), Failure> {
+        // The CRM's own errors keep their status, even if nothing else of them can be shown.
+        let status = response.status;
+        let kept_status = (status.is_client_error() || status.is_server_error()).then_some(status);
+        let refuse = |reason: Refusal| Failure::Refused(Refused { kept_status, ..reason.into() });
+        response_head::check(response).map_err(refuse)?;
+
+        let is_head = self.session.req_header().method == Method::HEAD;
+        let has_no_body = is_head
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::RESET_CONTENT
+            || status.is_redirection();
+        if has_no_body {
+            let body = if is_head
+                || status == StatusCode::NO_CONTENT
+                || status == StatusCode::NOT_MODIFIED
+            {
+                Body::None
+            } else {
+                Body::Exact(0)
+            };
+            self.send_head(response, body, true, &answer).await?;
+            if discard(&mut answer).await {
+                self.gate.crm().release(answer).await;
+            }
+            return Ok(());
+        }
+
+        let mut filter = self.call.policies.snapshot.answer_filter(
+            self.call.route.as_ref(),
+            &self.call.roles,
+            self.call.tenant.as_deref(),
+            status.is_success(),
+            filter_limits(self.gate.limits()),
+        )?;
+        let held = self.hold(&mut filter, &mut answer).await;
+        self.count(&filter);
+        match held.map_err(refuse)? {
+            Held::Whole(body) => {
+                self.send_whole(response, body, &answer).await?;
+                self.gate.crm().release(answer).await;
+                Ok(())
+            }
+            Held::Beginning(beginning) => {
+                if self.session.req_header().version <= Version::HTTP_10 {
+                    // Without chunks its end could not be told from a fault.
+                    return Err(refuse(Refusal::UpstreamTooLarge));
+                }
+                let streamed = self.stream(response, beginning, &mut filter, &mut answer).await;
+                self.count(&filter);
+                streamed?;
+                self.gate.crm().release(answer).await;
+                Ok(())
+            }
+        }
+    }
+
+    fn count(&mut self, filter: &AnswerFilter) {
+        self.begun.exchange.masked = filter.tally().replaced;
+        self.begun.exchange.hidden = filter.tally().removed;
+    }
+
+    /// Filters until the body ends or the hold limit is passed.
+    async fn hold(
+        &mut self,
+        filter: &mut AnswerFilter,
+        answer: &mut Answer,
+    ) -> Result<Held, Refusal> {
+        let mut out = Vec::new();
+        while let Some(chunk) = self.next_chunk(answer).await? {
+            filter.push(&chunk, &mut out).map_err(reason)?;
+            if out.len() > self.gate.limits().hold {
+                return Ok(Held::Beginning(out));
+            }
+            if !self.held.grow_to(out.len()) {
+                return Err(Refusal::HeldBytesExhausted);
+            }
+        }
+        if answer.received() > 0 {
+            filter.finish(&mut out).map_err(reason)?;
+        }
+        Ok(Held::Whole(out))
+    }
+
+    async fn next_chunk(&mut self, answer: &mut Answer) -> Result<Option<Bytes>, Refusal> {
+        let asked = Instant::now();
+        let chunk = answer.chunk().await;
+        self.begun.exchange.waited_for_upstream(asked.elapsed());
+        let chunk = chunk?;
+        if answer.received() > self.gate.limits().response_body {
+            return Err(Refusal::UpstreamTooLarge);
+        }
+        Ok(chunk)
+    }
+
+    async fn send_whole(
+        &mut self,
+        response: &ResponseHeader,
+        body: Vec<u8>,
+        answer: &Answer,
+    ) -> Result<(), Failure> {
+        self.send_head(response, Body::Exact(body.len()), body.is_empty(), answer).await?;
+        if body.is_empty() {
+            return Ok(());
+        }
+        self.send_body(body, true, answer).await
+    }
+
+    /// Sends what was held, then filters and sends the rest as it comes.
+    async fn stream(
+        &mut self,
+        response: &ResponseHeader,
+        beginning: Vec<u8>,
+        filter: &mut AnswerFilter,
+        answer: &mut Answer,
+    ) -> Result<(), Failure> {
+        self.send_head(response, Body::Stream, false, answer).await?;
+        self.send_body(beginning, false, answer).await?;
+        let mut out = Vec::new();
+        while let Some(chunk) = self.next_chunk(answer).await.map_err(Failure::Aborted)? {
+            filter.push(&chunk, &mut out).map_err(|refusal| Failure::Aborted(reason(refusal)))?;
+            if !out.is_empty() {
+                self.send_body(std::mem::take(&mut out), false, answer).await?;
+            }
+        }
+        filter.finish(&mut out).map_err(|refusal| Failure::Aborted(reason(refusal)))?;
+        self.send_body(out, true, answer).await
+    }
+
+    async fn send_head(
+        &mut self,
+        response: &ResponseHeader,
+        body: Body,
+        ends: bool,
+        answer: &Answer,
+    ) -> Result<(), Failure> {
+        let dressing = Dressing {
+            correlation: (self.gate.correlation_header(), self.begun.correlation.as_str()),
+            vary: self.gate.identifier().vary(),
+            allowed: &self.call.policies.snapshot.set().global.response_headers,
+            query: self.session.req_header().uri.query(),
+        };
+        let mut head = dressing.dress(response, body).map_err(|_| Refusal::UpstreamMalformed)?;
+        if self.session.is_http2() {
+            // Frames delimit the body; HTTP/2 knows no transfer codings.
+            head.remove_header(&header::TRANSFER_ENCODING);
+        }
+        self.begun.exchange.status = Some(response.status.as_u16());
+        let sending = async {
+            self.session.write_response_header(Box::new(head)).await?;
+            if ends { self.session.write_response_body(Bytes::new(), true).await } else { Ok(()) }
+        };
+        sent(timeout_at(answer.deadline(), sending).await)
+    }
+
+    async fn send_body(
+        &mut self,
+        bytes: Vec<u8>,
+        ends: bool,
+        answer: &Answer,
+    ) -> Result<(), Failure> {
+        let length = bytes.len() as u64;
+        let sending = self.session.write_response_body(Bytes::from(bytes), ends);
+        sent(timeout_at(answer.deadline(), sending).await)?;
+        self.begun.exchange.response_bytes += length;
+        Ok(())
+    }
+}
+
+/// A client that does not take its answer is as good as gone.
+fn sent<E>(result: Result<pingora_core::Result<()>, E>) -> Result<(), Failure> {
+    match result {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Failure::Aborted(Refusal::ClientGone)),
+    }
+}
+
+/// Reads the rest of a body that nobody will see; says whether its end was reached.
+async fn discard(answer: &mut Answer) -> bool {
+    let mut discarded = 0;
+    while let Ok(chunk) = answer.chunk().await {
+        let Some(chunk) = chunk else { return true };
+        discarded += chunk.len();
+        if discarded > MOST_DISCARDED {
+            break;
+        }
+    }
+    false
+}

@@ -1,0 +1,270 @@
+//! The CRM at the other end: pooled connections, one request and its answer, deadlines.
+//!
+//! Every failure becomes a reason here; no error text of the transport leaves this file, for it
+//! can hold bytes of an answer.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use pingora_core::connectors::ConnectorOptions;
+use pingora_core::connectors::http::Connector;
+use pingora_core::protocols::http::client::HttpSession;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_core::{Error, ErrorType};
+use pingora_http::{RequestHeader, ResponseHeader};
+use tokio::time::{timeout, timeout_at};
+
+use crate::config;
+use crate::telemetry::Refusal;
+
+/// Idle connections kept to the CRM.
+const POOLED_CONNECTIONS: usize = 256;
+
+/// How long a resolved name is used before it is asked for again.
+const RESOLVED_FOR: Duration = Duration::from_secs(30);
+
+/// Most informational answers (1xx) before the real one.
+const MOST_INFORMATIONAL: usize = 16;
+
+/// Why the settings of the upstream cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CrmError {
+    /// See the message.
+    #[error("`host_header` is not a header value")]
+    HostHeader,
+    /// See the message.
+    #[error("the path of the CA file is not UTF-8: `{0}`")]
+    CaPath(PathBuf),
+}
+
+/// The way to the CRM. One for the whole process.
+pub struct Crm {
+    settings: config::Upstream,
+    host_header: Option<HeaderValue>,
+    connector: Connector,
+    resolved: Mutex<Option<(Instant, SocketAddr)>>,
+}
+
+/// An answer whose head has been read.
+pub(super) struct Answer {
+    session: HttpSession,
+    peer: HttpPeer,
+    pool_idle: Duration,
+    deadline: tokio::time::Instant,
+    received: u64,
+}
+
+impl Crm {
+    /// Prepares the pool; connects to nobody yet.
+    ///
+    /// # Errors
+    /// The settings cannot be used.
+    pub fn new(settings: config::Upstream) -> Result<Self, CrmError> {
+        let host_header = settings.host_header.as_deref().map(HeaderValue::from_str);
+        let host_header = host_header.transpose().map_err(|_| CrmError::HostHeader)?;
+        let mut options = ConnectorOptions::new(POOLED_CONNECTIONS);
+        options.ca_file = ca_file(&settings)?;
+        let connector = Connector::new(Some(options));
+        Ok(Self { settings, host_header, connector, resolved: Mutex::new(None) })
+    }
+
+    /// The `Host` to send instead of the client's.
+    pub(super) fn host_header(&self) -> Option<&HeaderValue> {
+        self.host_header.as_ref()
+    }
+
+    /// The file with the roots to trust instead of the system's.
+    pub(super) fn ca_file(&self) -> Option<String> {
+        ca_file(&self.settings).ok().flatten()
+    }
+
+    /// The peer to connect to, with every deadline set.
+    pub(super) async fn peer(&self) -> Result<HttpPeer, Refusal> {
+        let address = self.address().await?;
+        let server_name =
+            self.settings.tls.as_ref().map(|tls| tls.server_name.clone()).unwrap_or_default();
+        let mut peer = HttpPeer::new(address, self.settings.tls.is_some(), server_name);
+        peer.options.connection_timeout = Some(self.settings.connect_timeout);
+        peer.options.total_connection_timeout = Some(self.settings.connect_timeout);
+        peer.options.read_timeout = Some(self.settings.idle_timeout);
+        peer.options.write_timeout = Some(self.settings.idle_timeout);
+        peer.options.idle_timeout = Some(self.settings.pool_idle);
+        Ok(peer)
+    }
+
+    async fn address(&self) -> Result<SocketAddr, Refusal> {
+        if let Ok(ip) = self.settings.host.parse::<IpAddr>() {
+            return Ok(SocketAddr::new(ip, self.settings.port));
+        }
+        let known = *self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((since, address)) = known
+            && since.elapsed() < RESOLVED_FOR
+        {
+            return Ok(address);
+        }
+        let target = (self.settings.host.as_str(), self.settings.port);
+        let looked_up = timeout(self.settings.connect_timeout, tokio::net::lookup_host(target));
+        let found = match looked_up.await {
+            Ok(Ok(mut addresses)) => addresses.next(),
+            Ok(Err(_)) => None,
+            Err(_) => return Err(Refusal::UpstreamConnectTimeout),
+        };
+        // A name server that fails for a moment does not make a known address wrong.
+        let address =
+            found.or(known.map(|(_, address)| address)).ok_or(Refusal::UpstreamConnect)?;
+        *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), address));
+        Ok(address)
+    }
+
+    /// Sends one request and reads the head of its answer.
+    ///
+    /// Tried once more, on a fresh connection, only where a pooled connection turned out to be
+    /// closed before a byte of an answer came, and the method may be repeated.
+    pub(super) async fn call(
+        &self,
+        head: &RequestHeader,
+        body: &Bytes,
+    ) -> Result<(ResponseHeader, Answer), Refusal> {
+        let deadline = tokio::time::Instant::now() + self.settings.total_timeout;
+        let attempts = async {
+            loop {
+                match self.attempt(head, body, deadline).await {
+                    Err(Failed { may_repeat: true, .. }) if head.method.is_idempotent() => {}
+                    Err(failed) => return Err(failed.reason),
+                    Ok(answer) => return Ok(answer),
+                }
+            }
+        };
+        timeout_at(deadline, attempts).await.unwrap_or(Err(Refusal::UpstreamTotalTimeout))
+    }
+
+    async fn attempt(
+        &self,
+        head: &RequestHeader,
+        body: &Bytes,
+        deadline: tokio::time::Instant,
+    ) -> Result<(ResponseHeader, Answer), Failed> {
+        let peer = self.peer().await.map_err(Failed::finally)?;
+        let (mut session, reused) = self
+            .connector
+            .get_http_session(&peer)
+            .await
+            .map_err(|error| Failed::finally(connect_reason(&error)))?;
+        session.set_write_timeout(Some(self.settings.idle_timeout));
+        let sent = async {
+            session.write_request_header(Box::new(head.clone())).await?;
+            if !body.is_empty() {
+                session.write_request_body(body.clone(), true).await?;
+            }
+            session.finish_request_body().await
+        };
+        sent.await.map_err(|error| Failed { reason: reason(&error), may_repeat: reused })?;
+
+        let read = async {
+            for _ in 0..MOST_INFORMATIONAL {
+                session.set_read_timeout(Some(self.settings.first_byte_timeout));
+                session.read_response_header().await.map_err(|error| Failed {
+                    reason: reason(&error),
+                    may_repeat: reused && is_before_first_byte(&error),
+                })?;
+                let head = session.response_header();
+                let head = head.ok_or(Failed::finally(Refusal::UpstreamMalformed))?;
+                if !head.status.is_informational() || head.status.as_u16() == 101 {
+                    return Ok(head.clone());
+                }
+            }
+            Err(Failed::finally(Refusal::UpstreamMalformed))
+        };
+        let response = timeout(self.settings.first_byte_timeout, read)
+            .await
+            .unwrap_or(Err(Failed::finally(Refusal::UpstreamFirstByteTimeout)))?;
+        session.set_read_timeout(Some(self.settings.idle_timeout));
+        let pool_idle = self.settings.pool_idle;
+        let answer = Answer { session, peer, pool_idle, deadline, received: 0 };
+        Ok((response, answer))
+    }
+
+    /// Gives the connection of a finished answer back to the pool.
+    pub(super) async fn release(&self, answer: Answer) {
+        let Answer { session, peer, pool_idle, .. } = answer;
+        self.connector.release_http_session(session, &peer, Some(pool_idle)).await;
+    }
+}
+
+impl Answer {
+    /// The next chunk of the body, `None` at its end.
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Refusal> {
+        match timeout_at(self.deadline, self.session.read_response_body()).await {
+            Ok(Ok(chunk)) => {
+                self.received += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+                Ok(chunk)
+            }
+            Ok(Err(error)) => Err(match reason(&error) {
+                Refusal::UpstreamFirstByteTimeout => Refusal::UpstreamIdleTimeout,
+                other => other,
+            }),
+            Err(_) => Err(Refusal::UpstreamTotalTimeout),
+        }
+    }
+
+    /// Bytes of the body so far.
+    pub(super) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// When the whole exchange must be over.
+    pub(super) fn deadline(&self) -> tokio::time::Instant {
+        self.deadline
+    }
+}
+
+/// An attempt that did not come to an answer.
+struct Failed {
+    reason: Refusal,
+    may_repeat: bool,
+}
+
+impl Failed {
+    fn finally(reason: Refusal) -> Self {
+        Self { reason, may_repeat: false }
+    }
+}
+
+fn ca_file(settings: &config::Upstream) -> Result<Option<String>, CrmError> {
+    let Some(path) = settings.tls.as_ref().and_then(|tls| tls.ca.as_ref()) else {
+        return Ok(None);
+    };
+    let text = path.to_str().ok_or_else(|| CrmError::CaPath(path.clone()))?;
+    Ok(Some(text.to_owned()))
+}
+
+fn connect_reason(error: &Error) -> Refusal {
+    match error.etype() {
+        ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => {
+            Refusal::UpstreamConnectTimeout
+        }
+        _ => Refusal::UpstreamConnect,
+    }
+}
+
+fn reason(error: &Error) -> Refusal {
+    match error.etype() {
+        ErrorType::ReadTimedout | ErrorType::WriteTimedout => Refusal::UpstreamFirstByteTimeout,
+        ErrorType::ConnectionClosed
+        | ErrorType::ReadError
+        | ErrorType::WriteError
+        | ErrorType::H2Error => Refusal::UpstreamClosed,
+        _ => Refusal::UpstreamMalformed,
+    }
+}
+
+/// Whether a read failed before a byte of the answer came. pingora keeps the count in the error's
+/// text only; if that text ever changes, requests are not repeated, which is always safe.
+fn is_before_first_byte(error: &Error) -> bool {
+    error.context.as_ref().is_some_and(|context| context.as_str().ends_with("already read: 0"))
+}

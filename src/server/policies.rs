@@ -1,0 +1,175 @@
+//! The policies and keys on disk: loaded at start, and again when they change.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::admin::{Condition, Readiness};
+use crate::diagnostic::{Finding, Severity};
+use crate::mask;
+use crate::policy::{PolicyStore, ReloadOutcome, Watch, fingerprint};
+use crate::proxy::Governance;
+use crate::telemetry::{PolicyReloadFailed, PolicyReloaded, Telemetry};
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Where policies and keys come from, and the ones in force.
+#[derive(Clone)]
+pub(super) struct Policies {
+    folder: PathBuf,
+    keys: Option<PathBuf>,
+    store: Arc<PolicyStore<Governance>>,
+    readiness: Readiness,
+    /// How the key ring file looked when it was last read.
+    keys_seen: Arc<Mutex<Option<Stamp>>>,
+}
+
+/// Size and time of the last change of a file; `None` where there is none.
+type Stamp = Option<(u64, Option<SystemTime>)>;
+
+impl Policies {
+    pub(super) fn new(folder: PathBuf, keys: Option<PathBuf>, readiness: Readiness) -> Self {
+        Self { folder, keys, store: Arc::default(), readiness, keys_seen: Arc::default() }
+    }
+
+    pub(super) fn store(&self) -> Arc<PolicyStore<Governance>> {
+        Arc::clone(&self.store)
+    }
+
+    /// Reads everything and puts it in force if it is good. Last good wins.
+    pub(super) fn load(&self, telemetry: &Telemetry) -> Vec<Finding> {
+        let keys_changed = self.keys_changed();
+        let (keys, key_faults) = match self.keys.as_deref().map(mask::load) {
+            None => (None, Vec::new()),
+            Some(Ok(keys)) => (Some(Arc::new(keys)), Vec::new()),
+            Some(Err(faults)) => (None, faults),
+        };
+        self.readiness.set(Condition::KeysLoaded, key_faults.is_empty() || self.is_in_force());
+        let outcome = self.store.reload(&self.folder, keys_changed, |set| {
+            if !key_faults.is_empty() {
+                return Err(key_faults.clone());
+            }
+            Governance::prepare(set, keys.clone())
+        });
+        let findings = self.tell(outcome, telemetry);
+        self.readiness.set(Condition::PoliciesLoaded, self.is_in_force());
+        findings
+    }
+
+    fn is_in_force(&self) -> bool {
+        self.store.current().is_some()
+    }
+
+    fn tell(&self, outcome: ReloadOutcome, telemetry: &Telemetry) -> Vec<Finding> {
+        match outcome {
+            ReloadOutcome::Unchanged { .. } => Vec::new(),
+            ReloadOutcome::Swapped { revision, findings, .. } => {
+                if let Some(in_force) = self.store.current() {
+                    reloaded(&in_force.snapshot, &revision).emit(telemetry);
+                }
+                findings
+            }
+            ReloadOutcome::Refused { findings, still } => {
+                let faults = findings
+                    .iter()
+                    .filter(|finding| finding.severity() == Severity::Error)
+                    .map(in_one_line)
+                    .collect();
+                let in_force = still.map(Arc::from);
+                PolicyReloadFailed { in_force, faults }.emit(telemetry);
+                findings
+            }
+        }
+    }
+
+    /// Looks at the files now and then, and loads them when they have changed.
+    pub(super) async fn watch(self, telemetry: Telemetry, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        let mut watch = Watch::new(fingerprint(&self.folder));
+        let mut asked = asked_to_reload();
+        loop {
+            let asked = tokio::select! {
+                () = &mut stop => return,
+                () = tokio::time::sleep(LOOK_EVERY) => false,
+                () = asked.recv() => true,
+            };
+            let this = self.clone();
+            let telemetry = telemetry.clone();
+            // Reading a folder may block, on a network mount for long.
+            let looked = tokio::task::spawn_blocking(move || {
+                if watch.look(fingerprint(&this.folder)) || asked || this.keys_changed_since() {
+                    this.load(&telemetry);
+                }
+                watch
+            });
+            match looked.await {
+                Ok(seen) => watch = seen,
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn keys_changed_since(&self) -> bool {
+        let now = self.keys.as_deref().map(stamp);
+        *self.keys_seen.lock().unwrap_or_else(PoisonError::into_inner) != now
+    }
+
+    /// Notes how the key ring looks now; says whether that is new.
+    fn keys_changed(&self) -> bool {
+        let now = self.keys.as_deref().map(stamp);
+        let mut seen = self.keys_seen.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *seen, now) != now
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.len(), metadata.modified().ok()))
+}
+
+fn reloaded(governance: &Governance, revision: &str) -> PolicyReloaded {
+    let set = governance.set();
+    let declared = set.resources.values().flat_map(|resource| &resource.routes);
+    let declared = declared.map(|route| Arc::from(route.path.as_str()));
+    let open = set.global.passthrough.iter().map(|entry| Arc::from(entry.path.as_str()));
+    PolicyReloaded {
+        revision: revision.into(),
+        routes: declared.chain(open).collect(),
+        resources: set.resources.keys().map(|name| Arc::from(name.as_str())).collect(),
+        roles: set.roles.len(),
+    }
+}
+
+/// `file:line:column: message`.
+fn in_one_line(finding: &Finding) -> String {
+    match finding.position() {
+        Some((file, line, column)) => format!("{file}:{line}:{column}: {}", finding.message()),
+        None => finding.message().to_owned(),
+    }
+}
+
+/// SIGHUP, the usual way to ask for a reload.
+struct ReloadSignal(#[cfg(unix)] Option<tokio::signal::unix::Signal>);
+
+fn asked_to_reload() -> ReloadSignal {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        ReloadSignal(signal(SignalKind::hangup()).ok())
+    }
+    #[cfg(not(unix))]
+    ReloadSignal()
+}
+
+impl ReloadSignal {
+    async fn recv(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.0
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,439 @@
+//! Starts an upstream, a gate in front of it, and asks through real sockets.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use fieldgate::config;
+use fieldgate::demo::crm::{self, Crm};
+use fieldgate::server::Server;
+use fieldgate::telemetry::{MemoryLog, Telemetry};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// The roles of the shipped policies; the token of each is `demo-<role>`.
+pub(crate) const ROLES: [&str; 5] = ["admin", "sales_rep", "marketing", "finance", "support"];
+
+// --- upstreams ----------------------------------------------------------------------------------
+
+/// A running upstream.
+pub(crate) struct Upstream {
+    pub(crate) address: SocketAddr,
+    /// The demo CRM, where it is one.
+    pub(crate) crm: Option<Arc<Crm>>,
+    /// Raw request heads that a scripted upstream has read, in order.
+    pub(crate) seen: Arc<Mutex<Vec<String>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// How a scripted upstream puts its bytes on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    OnePacket,
+    ByteByByte,
+}
+
+pub(crate) const PACES: [Pace; 2] = [Pace::OnePacket, Pace::ByteByByte];
+
+impl Upstream {
+    /// The demo CRM with its seed.
+    pub(crate) async fn demo() -> Self {
+        Self::crm(Crm::seeded()).await
+    }
+
+    pub(crate) async fn crm(crm: Crm) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let crm = Arc::new(crm);
+        let serving = crm::serve(listener, Arc::clone(&crm), std::future::pending());
+        let task = tokio::spawn(async move { serving.await.unwrap() });
+        Self { address, crm: Some(crm), seen: Arc::default(), task }
+    }
+
+    /// Answers every request with the same bytes, then closes the connection.
+    pub(crate) async fn scripted(answer: impl Into<Vec<u8>>, pace: Pace) -> Self {
+        let answer = answer.into();
+        Self::each(move |_| answer.clone(), pace).await
+    }
+
+    /// Answers each request with what `script` makes of its number, then closes the connection.
+    pub(crate) async fn each(
+        script: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static,
+        pace: Pace,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let script = Arc::new(script);
+        let log = Arc::clone(&seen);
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(answer_one(stream, Arc::clone(&script), pace, Arc::clone(&log)));
+            }
+        });
+        Self { address, crm: None, seen, task }
+    }
+}
+
+async fn answer_one(
+    mut stream: TcpStream,
+    script: Arc<impl Fn(usize) -> Vec<u8>>,
+    pace: Pace,
+    log: Arc<Mutex<Vec<String>>>,
+) {
+    stream.set_nodelay(true).unwrap();
+    let Some(request) = read_message(&mut stream).await else { return };
+    let number = {
+        let mut log = log.lock().unwrap();
+        log.push(String::from_utf8_lossy(&request).into_owned());
+        log.len() - 1
+    };
+    let answer = script(number);
+    match pace {
+        Pace::OnePacket => {
+            let _ = stream.write_all(&answer).await;
+        }
+        Pace::ByteByByte => {
+            for byte in answer {
+                if stream.write_all(&[byte]).await.is_err() {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    let _ = stream.shutdown().await;
+}
+
+/// Reads one HTTP/1 message that has a Content-Length or no body.
+async fn read_message(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut read = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        if let Some(end) = head_end(&read) {
+            let head = String::from_utf8_lossy(&read[..end]).to_ascii_lowercase();
+            let length = head
+                .split("\r\n")
+                .find_map(|line| line.strip_prefix("content-length:"))
+                .map_or(0, |length| length.trim().parse().unwrap());
+            if read.len() >= end + length {
+                return Some(read);
+            }
+        }
+        let count = stream.read(&mut buffer).await.ok().filter(|count| *count > 0)?;
+        read.extend_from_slice(&buffer[..count]);
+    }
+}
+
+fn head_end(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// An answer with a JSON body and a Content-Length.
+pub(crate) fn json_answer(body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+// --- the gate -----------------------------------------------------------------------------------
+
+/// How to start a gate.
+pub(crate) struct GateBuilder {
+    upstream: String,
+    extra: String,
+    files: Vec<(String, String)>,
+}
+
+/// A running gate.
+pub(crate) struct Gate {
+    pub(crate) data: SocketAddr,
+    pub(crate) admin: SocketAddr,
+    pub(crate) log: MemoryLog,
+    pub(crate) folder: TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+        }
+    }
+}
+
+/// A gate in front of `upstream`, with the shipped policies and the demo's tokens.
+pub(crate) fn gate(upstream: &Upstream) -> GateBuilder {
+    GateBuilder {
+        upstream: format!("http://{}", upstream.address),
+        extra: String::new(),
+        files: Vec::new(),
+    }
+}
+
+impl GateBuilder {
+    /// Adds lines to `fieldgate.yaml`.
+    pub(crate) fn config(mut self, lines: &str) -> Self {
+        self.extra.push_str(lines);
+        self.extra.push('\n');
+        self
+    }
+
+    /// The upstream's URL, where it is not plain HTTP to its address.
+    pub(crate) fn upstream_url(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.upstream);
+        self
+    }
+
+    /// Replaces or adds a file below the gate's folder, such as `policies/global.yaml`.
+    pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.push((name.to_owned(), text.to_owned()));
+        self
+    }
+
+    pub(crate) async fn start(self) -> Gate {
+        let folder = tempfile::tempdir().unwrap();
+        copy_folder(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"),
+            &folder.path().join("policies"),
+        );
+        for (name, text) in &self.files {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        write_keys(&folder.path().join("keys.yaml"));
+        let listen = if self.extra.contains("listen:") { "" } else { "listen: 127.0.0.1:0\n" };
+        let config = format!(
+            "{listen}upstream:\n  url: {}\nadmin: {{ listen: 127.0.0.1:0 }}\npolicies: policies\nkeys: keys.yaml\nidentity:\n{}{}",
+            self.upstream,
+            tokens(),
+            self.extra
+        );
+        let path = folder.path().join("fieldgate.yaml");
+        std::fs::write(&path, config).unwrap();
+        let loaded = config::load(&path, &|_| None).unwrap_or_else(|findings| {
+            panic!("{}", fieldgate::diagnostic::render(&findings, false, 100))
+        });
+        let log = MemoryLog::default();
+        let telemetry =
+            Telemetry::start(&loaded.settings.telemetry, Box::new(log.clone())).unwrap();
+        let server = Server::start(loaded.settings, telemetry).await.unwrap();
+        let (data, admin) = (server.data_addresses()[0], server.admin_address());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(server.serve(async {
+            let _ = stopped.await;
+        }));
+        Gate { data, admin, log, folder, stop: Some(stop), task: Some(task) }
+    }
+}
+
+fn tokens() -> String {
+    let mut text = "  - static_tokens:\n".to_owned();
+    for role in ROLES {
+        let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(format!("demo-{role}")));
+        text.push_str(&format!(
+            "      - {{ sha256: \"{digest}\", subject: user-{role}, roles: [{role}], tenant: demo }}\n"
+        ));
+    }
+    text
+}
+
+fn write_keys(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let id = fieldgate::mask::KeyId::parse("t1").unwrap();
+    let date = time::macros::date!(2026 - 11 - 22);
+    let text = fieldgate::mask::KeyRing::generate_file(&mut rand::rng(), &id, date);
+    std::fs::write(path, secrecy::ExposeSecret::expose_secret(&text)).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+impl Gate {
+    /// A request to the data listener.
+    pub(crate) fn request(&self, method: &str, target: &str) -> Ask {
+        Ask::new(self.data, method, target)
+    }
+
+    pub(crate) fn get(&self, target: &str) -> Ask {
+        self.request("GET", target)
+    }
+
+    /// Stops the gate in order and waits for its end.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        if let Some(task) = self.task.take() {
+            task.await.unwrap();
+        }
+    }
+
+    /// Everything logged so far.
+    pub(crate) fn logged(&self) -> String {
+        self.log.text()
+    }
+}
+
+// --- the client ---------------------------------------------------------------------------------
+
+/// A request over a connection of its own, written to the byte.
+#[derive(Clone)]
+pub(crate) struct Ask {
+    address: SocketAddr,
+    head: String,
+    body: Vec<u8>,
+}
+
+/// What came back, to the byte.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    /// Everything the connection carried.
+    pub(crate) raw: Vec<u8>,
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    /// The body without its chunk framing.
+    pub(crate) body: Vec<u8>,
+    /// Whether the body came to its declared end.
+    pub(crate) complete: bool,
+}
+
+impl Ask {
+    pub(crate) fn new(address: SocketAddr, method: &str, target: &str) -> Self {
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n");
+        Self { address, head, body: Vec::new() }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.head.push_str(&format!("{name}: {value}\r\n"));
+        self
+    }
+
+    /// With the demo's token of a role.
+    pub(crate) fn as_role(self, role: &str) -> Self {
+        self.header("Authorization", &format!("Bearer demo-{role}"))
+    }
+
+    pub(crate) fn json(mut self, body: &str) -> Self {
+        self.body = body.as_bytes().to_vec();
+        let length = self.body.len().to_string();
+        self.header("Content-Type", "application/json").header("Content-Length", &length)
+    }
+
+    pub(crate) async fn send(self) -> Answered {
+        let mut bytes = format!("{}Connection: close\r\n\r\n", self.head).into_bytes();
+        bytes.extend_from_slice(&self.body);
+        send_raw(self.address, &bytes).await
+    }
+}
+
+/// Sends bytes as they are and reads until the connection ends.
+pub(crate) async fn send_raw(address: SocketAddr, bytes: &[u8]) -> Answered {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    // A refusal may come, and the connection go, before everything was written.
+    let _ = stream.write_all(bytes).await;
+    let mut raw = Vec::new();
+    let _ = stream.read_to_end(&mut raw).await;
+    Answered::parse(raw)
+}
+
+impl Answered {
+    fn parse(raw: Vec<u8>) -> Self {
+        let Some(end) = head_end(&raw) else {
+            return Self { raw, status: 0, head: String::new(), body: Vec::new(), complete: false };
+        };
+        let head = String::from_utf8_lossy(&raw[..end]).into_owned();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let rest = &raw[end..];
+        let lower = head.to_ascii_lowercase();
+        let length = lower
+            .split("\r\n")
+            .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let (body, complete) = if lower.contains("transfer-encoding: chunked") {
+            unchunk(rest)
+        } else {
+            (rest.to_vec(), length.is_none_or(|length: usize| rest.len() == length))
+        };
+        Self { status, head, body, complete, raw }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.split("\r\n").skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {} {}", self.head, self.beginning()))
+    }
+
+    /// The first bytes of the body, for messages.
+    fn beginning(&self) -> String {
+        String::from_utf8_lossy(&self.body[..self.body.len().min(500)]).into_owned()
+    }
+
+    /// A problem document of this code, with a correlation id and no other byte.
+    #[track_caller]
+    pub(crate) fn expect_problem(&self, status: u16, code: &str) -> serde_json::Value {
+        assert_eq!(self.status, status, "{} {}", self.head, self.beginning());
+        assert_eq!(self.header("Content-Type"), Some("application/problem+json"), "{}", self.head);
+        assert!(self.header("Cache-Control").unwrap().contains("no-store"));
+        let problem = self.json();
+        assert_eq!(problem["code"], code, "{problem}");
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["correlation_id"].as_str(), self.header("X-Correlation-ID"));
+        assert!(self.complete);
+        problem
+    }
+}
+
+fn unchunk(mut rest: &[u8]) -> (Vec<u8>, bool) {
+    let mut body = Vec::new();
+    loop {
+        let Some(line) = rest.windows(2).position(|window| window == b"\r\n") else {
+            return (body, false);
+        };
+        let size = std::str::from_utf8(&rest[..line]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        rest = &rest[line + 2..];
+        if size == 0 {
+            return (body, rest == b"\r\n");
+        }
+        if rest.len() < size + 2 {
+            body.extend_from_slice(&rest[..size.min(rest.len())]);
+            return (body, false);
+        }
+        body.extend_from_slice(&rest[..size]);
+        rest = &rest[size + 2..];
+    }
+}

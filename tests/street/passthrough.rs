@@ -1,0 +1,56 @@
+//! Routes that are no API: open to everybody, but global entries hold there too.
+
+use super::harness::*;
+
+const GLOBAL: &str = r#"
+fields: { "$..password": hidden, "$..refresh": { mask: redact } }
+passthrough:
+  - { methods: [GET, POST], path: /login/ }
+"#;
+
+fn answer(content_type: &str, body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nETag: \"raw\"\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+async fn ask(content_type: &str, body: &str, pace: Pace) -> (Answered, String) {
+    let upstream = Upstream::scripted(answer(content_type, body), pace).await;
+    let gate = gate(&upstream).file("policies/global.yaml", GLOBAL).start().await;
+    let answered = gate.get("/login/?next=/").header("Accept-Encoding", "gzip").send().await;
+    let seen = upstream.seen.lock().unwrap().join("");
+    (answered, seen)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_is_filtered_by_the_global_entries() {
+    for pace in PACES {
+        let body = r#"{"password":"canary-1","refresh":"canary-2","access":"a"}"#;
+        let (answered, seen) = ask("application/json", body, pace).await;
+        assert_eq!(answered.status, 200);
+        assert_eq!(answered.text(), r#"{"refresh":"[REDACTED]","access":"a"}"#);
+        assert!(answered.complete);
+        assert_eq!(answered.header("ETag"), None);
+        assert!(answered.header("X-Correlation-ID").is_some());
+        assert!(seen.starts_with("GET /login/?next=/ HTTP/1.1"), "{seen}");
+        assert!(seen.to_ascii_lowercase().contains("accept-encoding: identity"), "{seen}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_json_never_comes_to_its_end() {
+    for pace in PACES {
+        let (answered, _) = ask("application/json", r#"{"password":"canary-1""#, pace).await;
+        assert!(answered.status == 502 || !answered.complete, "{}", answered.head);
+        assert!(!String::from_utf8_lossy(&answered.raw).contains("canary"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anything_else_passes_as_it_is() {
+    let (answered, _) = ask("text/html", "<form>password</form>", Pace::OnePacket).await;
+    assert_eq!((answered.status, answered.text()), (200, "<form>password</form>"));
+    assert_eq!(answered.header("ETag"), Some("\"raw\""));
+}
