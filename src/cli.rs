@@ -1,13 +1,12 @@
 //! The command line: one file a subcommand, and the only room that prints.
 //!
 //! What a command makes of its arguments is decided in the rooms; here they are read, called and
-//! told about. Refuses with one of four exit codes, see [`Exit`].
+//! told about. Refuses with one of four exit codes, see `exit`.
 
 mod check;
 mod completions;
 mod demo;
 mod exit;
-mod governance;
 mod keys;
 mod mask;
 mod run;
@@ -19,9 +18,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
-pub use exit::Exit;
-
-use exit::Failed;
+use exit::{Exit, Failed};
 
 /// A heading inside of a help text, in clap's own style.
 macro_rules! heading {

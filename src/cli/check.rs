@@ -9,13 +9,13 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 
 use super::exit::{Exit, Failed};
-use super::governance::Governance;
 use super::terminal::{BAD, GOOD, NOTABLE};
 use super::{heading, run, terminal};
 use crate::config;
 use crate::diagnostic::{Finding, count, render};
 use crate::mask::{self, KeyRing};
 use crate::policy::{self, PolicySet};
+use crate::proxy::Governance;
 
 const AFTER: &str = concat!(
     heading!("Examples"),

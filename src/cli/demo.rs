@@ -42,8 +42,9 @@ const AFTER: &str = concat!(
     "  Both the gate and the CRM know them; to the CRM they are all the same.\n\n",
     heading!("Exit codes"),
     "  0  stopped by a signal; with --once, every step was as promised\n",
-    "  1  a step was not as promised\n",
-    "  3  a port is in use, or the state folder cannot be written",
+    "  1  a step was not as promised, or the policies have faults\n",
+    "  3  a port is in use, the state folder cannot be written, or a signal came before\n",
+    "     --once was done",
 );
 
 /// See one lead as three roles see it
@@ -131,6 +132,9 @@ impl Demo {
         let server = Server::start(settings, telemetry.clone())
             .await
             .map_err(|error| run::refused(error, &FLAGS))?;
+        if !run::tell_of_policies(&server) {
+            return Err(Failed::told(Exit::Findings));
+        }
 
         let records = Arc::new(Crm::seeded());
         let (stop_crm, crm_stops) = oneshot::channel::<()>();
@@ -228,7 +232,7 @@ fn farewell(home: &Home, tour: &Tour) -> String {
     -H 'Content-Type: application/json' -d '{{\"email\": \"x@example.com\"}}' \\
     http://{gate}/api/v1/leads/1/
 
-  {QUIET}# change a policy while the gate runs, and ask again{QUIET:#}
+  {QUIET}# change a policy while the gate runs; it holds within two seconds{QUIET:#}
   $EDITOR {role}
 
   tail -f {log}

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 /// What the exit code of the program says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "an exit code that is not returned says that all is good"]
-pub enum Exit {
+pub(super) enum Exit {
     /// Done, nothing to complain about.
     Good = 0,
     /// A file or an input has faults; they have been printed.

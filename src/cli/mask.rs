@@ -13,7 +13,6 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::exit::{Exit, Failed};
-use super::governance::{AnswerFilter, Governance};
 use super::{heading, terminal};
 use crate::config::Limits;
 use crate::diagnostic::suggest;
@@ -21,6 +20,7 @@ use crate::json::Refusal;
 use crate::json::filter::{FilterLimits, Tally};
 use crate::mask::{self, KeyRing, Strategy};
 use crate::policy::{self, PolicySet};
+use crate::proxy::{AnswerFilter, Governance};
 use route::RequestLine;
 
 /// How much is read at once.
@@ -36,7 +36,7 @@ const AFTER: &str = concat!(
     heading!("Exit codes"),
     "  0  the whole input was filtered\n",
     "  1  the input is refused, or a policy or the key ring has faults\n",
-    "  2  no such role, or a route that the gate would not filter\n",
+    "  2  no such role, or a route that the gate would refuse\n",
     "  3  a key is needed and `--keys` is missing, or a file cannot be read",
 );
 

@@ -10,6 +10,7 @@ use super::exit::{Exit, Failed};
 use super::signals::Signals;
 use super::{heading, runtime, terminal};
 use crate::config::{self, Settings};
+use crate::diagnostic::count;
 use crate::server::{Server, StartError};
 use crate::telemetry::Telemetry;
 
@@ -23,18 +24,19 @@ const AFTER: &str = concat!(
     heading!("Signals"),
     "  SIGTERM and SIGINT stop taking new requests, wait for those under way (`drain`\n",
     "  in the configuration, 30s unless set) and end. A second one ends at once, with\n",
-    "  exit code 3.\n\n",
+    "  exit code 3. SIGHUP reads policies and keys again.\n\n",
     heading!("Exit codes"),
     "  0  stopped by a signal\n",
-    "  1  the configuration, the policies or the key ring have faults, all printed\n",
+    "  1  the configuration has faults\n",
     "  3  a file cannot be read or an address cannot be listened on",
 );
 
 /// Stand in front of a CRM
 ///
 /// Reads the configuration, the policies and the key ring, and serves until it is stopped. Every
-/// fault is printed before anything listens. The access log goes to standard output, everything
-/// that is wrong with the start to standard error.
+/// fault is printed to standard error at once; the log goes to standard output. With faults in the
+/// configuration nothing starts. With faults in the policies or the key ring it listens, is not
+/// ready and refuses every request, until the files are good.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER)]
 pub(super) struct Run {
@@ -53,6 +55,7 @@ impl Run {
             let server = Server::start(settings, telemetry.clone())
                 .await
                 .map_err(|error| refused(error, &CONFIGURED))?;
+            tell_of_policies(&server);
             server.serve(signals.first()).await;
             Ok::<(), Failed>(())
         })?;
@@ -81,6 +84,16 @@ pub(super) fn exit_of_file(path: &Path) -> Exit {
     if is_readable { Exit::Findings } else { Exit::CouldNotRun }
 }
 
+/// Prints what was found in policies and keys; says whether requests can be answered.
+pub(super) fn tell_of_policies(server: &Server) -> bool {
+    terminal::tell_findings(server.findings());
+    let (errors, _) = count(server.findings());
+    if errors > 0 {
+        terminal::tell("not ready: every request is refused until policies and keys are good\n");
+    }
+    errors == 0
+}
+
 /// Starts telemetry and lets it take over the log of this process.
 pub(super) fn start_telemetry(
     settings: &Settings,
@@ -105,13 +118,9 @@ const CONFIGURED: ListenRemedies = ListenRemedies {
     admin: "change `listen` under `admin` in the configuration, or stop what has the port",
 };
 
-/// Why a server could not start; findings are printed.
+/// Why a server could not start.
 pub(super) fn refused(error: StartError, remedies: &ListenRemedies) -> Failed {
     match error {
-        StartError::Findings(findings) => {
-            terminal::tell_findings(&findings);
-            Failed::told(Exit::Findings)
-        }
         StartError::Listen { purpose, address, cause } => {
             let remedy = if purpose == "admin" { remedies.admin } else { remedies.data };
             cannot_listen(address, &cause).help(remedy)

@@ -1,8 +1,14 @@
 //! The program as a shell sees it: help, exit codes, output.
 
+#[cfg(test)]
 mod check;
+#[cfg(test)]
 mod harness;
+#[cfg(test)]
 mod help;
+#[cfg(test)]
 mod keys;
+#[cfg(test)]
 mod mask;
+#[cfg(test)]
 mod start;

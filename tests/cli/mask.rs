@@ -187,13 +187,18 @@ fn what_the_command_line_names_must_be_there() {
     check_stopped(&with(&["--role", "admin", "--route", put]), 2, "no policy declares PUT");
     let upper = "GET /API/v1/leads/";
     check_stopped(&with(&["--role", "admin", "--route", upper]), 2, "another spelling");
-    let icon = "GET /favicon.ico";
-    check_stopped(&with(&["--role", "admin", "--route", icon]), 2, "passthrough");
     let folder = ["--role", "admin", "--route", LEAD, "--policies", "no/such/folder"];
     check_stopped(&with(&folder), 3, "there is no policy folder");
     let folder =
         ["--role", "a", "--route", LEAD, "--policies", "tests/fixtures/policies/ten_faults"];
     check_stopped(&with(&folder), 1, "policy::unknown_word");
+}
+
+#[test]
+fn on_a_passthrough_only_global_entries_hold() {
+    let body = r#"{"password":"1","email":"john@example.com"}"#;
+    let ran = masked(&["marketing"], "GET /favicon.ico", &[], body);
+    assert_eq!((ran.code, ran.out.as_str()), (0, r#"{"email":"john@example.com"}"#));
 }
 
 #[test]

@@ -63,7 +63,8 @@ impl Ask<'_> {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
         let request = request.body(Full::new(Bytes::from_static(self.body.as_bytes())))?;
-        let exchange = async {
+        // Takes the sender along: the connection ends once nobody can send on it.
+        let exchange = async move {
             let (head, body) = sender.send_request(request).await?.into_parts();
             let body = Limited::new(body, LARGEST).collect().await?.to_bytes();
             Ok(Answer { status: head.status, headers: head.headers, body })

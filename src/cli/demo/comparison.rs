@@ -71,12 +71,13 @@ pub(super) fn table(original: &Value, seen: [&Value; 2], width: usize) -> Vec<St
     let mut lines = vec![heading];
     for Field { path, .. } in &FIELDS {
         let mut line = format!("{path:<14} {}", fitted(value_at(original, path), cell));
-        for seen in seen {
+        for (column, seen) in seen.into_iter().enumerate() {
             let (mark, style, text) = match look(original, seen, path) {
                 Shown => (' ', Style::new(), fitted(value_at(seen, path), cell)),
                 Masked => ('~', NOTABLE, fitted(value_at(seen, path), cell)),
                 Hidden => ('-', BAD, format!("{:<cell$}", "hidden")),
             };
+            let text = if column == 0 { text.as_str() } else { text.trim_end() };
             // Writing to a `String` cannot fail.
             let _ = write!(line, " {style}{mark} {text}{style:#}");
         }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -68,7 +68,10 @@ impl Home {
     /// Takes `data_dir`, which is made if it is not there, or else a temporary folder.
     pub(super) fn open(data_dir: Option<&Path>) -> Result<Self, Failed> {
         let Some(folder) = data_dir else {
-            let temporary = tempfile::Builder::new().prefix("fieldgate-demo-").tempdir();
+            let temporary = tempfile::Builder::new()
+                .prefix("fieldgate-demo-")
+                .permissions(fs::Permissions::from_mode(0o700))
+                .tempdir();
             let temporary = temporary.map_err(|error| {
                 Failed::could_not_run(format!("no temporary folder can be made: {error}"))
                     .help("name a folder with `--data-dir`")
@@ -187,7 +190,6 @@ fn configuration(addresses: &Addresses) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
     use crate::{config, mask, policy};

@@ -216,7 +216,7 @@ fn concluded(mut step: Step, taken: Result<(), String>) -> Step {
 
 /// What was written and what came of it.
 fn show_write(step: &mut Step, body: &str, answer: &Answer) {
-    step.line(format!("{QUIET}PATCH {LEAD} as sales_rep:{QUIET:#} {body}"));
+    step.line(format!("{QUIET}PATCH as sales_rep:{QUIET:#} {body}"));
     step.line(format!("{QUIET}answer:{QUIET:#} {}", answer.status));
 }
 

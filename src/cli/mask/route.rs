@@ -6,10 +6,10 @@ use std::sync::Arc;
 use http::Method;
 
 use super::super::exit::Failed;
-use super::super::governance::Governance;
 use crate::diagnostic::suggest;
 use crate::policy::set::Unmatched;
 use crate::policy::{CanonicalPath, GovernedRoute, Match, PolicySet};
+use crate::proxy::Governance;
 
 /// A method and a canonical path, and how they were written.
 #[derive(Debug, Clone)]
@@ -49,6 +49,7 @@ impl RequestLine {
         let set = governance.set();
         match governance.routes().find(&self.method, &self.path) {
             Match::Governed(route) => Ok(Some(route)),
+            Match::Passthrough { .. } => Ok(None),
             Match::Unmatched => match set.global.unmatched {
                 Unmatched::GlobalOnly => Ok(None),
                 Unmatched::Deny => {
@@ -64,9 +65,6 @@ impl RequestLine {
             Match::Suspicious { template } => {
                 Err(refused(format!("it is another spelling of `{template}`")))
             }
-            Match::Passthrough { template } => Err(Failed::usage(format!(
-                "the gate does not filter `{written}`: `{template}` is a passthrough"
-            ))),
         }
     }
 }
@@ -89,7 +87,7 @@ mod tests {
     fn check(text: &str, expect: Result<(&str, &str), &str>) {
         match (RequestLine::parse(text), expect) {
             (Ok(line), Ok(expect)) => {
-                assert_eq!((line.method.as_str(), line.path.as_str()), expect)
+                assert_eq!((line.method.as_str(), line.path.as_str()), expect);
             }
             (Err(error), Err(expect)) => assert!(error.contains(expect), "{error}"),
             (got, _) => panic!("{text}: {got:?}"),
