@@ -183,7 +183,7 @@ fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
                 format!("the mask of `{}` needs a key, and no key ring is configured", field.path),
             )
             .at(&field.origin.source, field.origin.span)
-            .help("make one with `fieldgate keys new > keys.yaml` and name it as `keys:` in the configuration")
+            .help("make one with `fieldgate keys new --out keys.yaml` and name it as `keys:` in the configuration")
         })
         .collect()
 }
