@@ -123,7 +123,7 @@ fn check_folder(folder: &Path) -> Checked {
     // Which key ring there will be is the configuration's business.
     if let Some(set) = checked.read_policies(folder) {
         let prepared = Governance::prepare(set, None).err().unwrap_or_default();
-        let not_about_keys = |finding: &Finding| finding.code() != "policy::key_missing";
+        let not_about_keys = |finding: &Finding| finding.code() != "plan::key_missing";
         checked.findings.extend(prepared.into_iter().filter(not_about_keys));
     }
     checked

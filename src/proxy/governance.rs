@@ -55,7 +55,7 @@ impl Governance {
     /// masks that need keys where there are none.
     pub fn prepare(set: PolicySet, keys: Option<Arc<KeyRing>>) -> Result<Self, Vec<Finding>> {
         let routes = RouteTable::new(&set).map_err(|conflict| {
-            vec![Finding::error("policy::route_conflict", conflict.to_string())]
+            vec![Finding::error("plan::route_conflict", conflict.to_string())]
         })?;
         let mut findings = missing_keys(&set, keys.is_some());
         findings.extend(too_complex(&set));
@@ -179,7 +179,7 @@ fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
         .filter(|field| field.strategy.as_ref().is_some_and(|strategy| strategy.needs_key()))
         .map(|field| {
             Finding::error(
-                "policy::key_missing",
+                "plan::key_missing",
                 format!("the mask of `{}` needs a key, and no key ring is configured", field.path),
             )
             .at(&field.origin.source, field.origin.span)
@@ -201,7 +201,7 @@ fn too_complex(set: &PolicySet) -> Vec<Finding> {
                 if let Err(reason) = compiled {
                     let message = format!("`{}` on `{}`: {reason}", resource.name, route.path);
                     findings.push(
-                        Finding::error("policy::too_complex", message)
+                        Finding::error("plan::too_complex", message)
                             .help("write fewer recursive paths with several steps (`$..a..b`)"),
                     );
                     break;

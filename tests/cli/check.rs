@@ -123,7 +123,7 @@ fn a_configuration_is_checked_with_its_policies_and_keys() {
 
     let keyed = DOUBTFUL[0].1.replace("mask: redact", "mask: hash");
     let keyed = ("policies/resources/lead.yaml", keyed.as_str());
-    check_config(CONFIG, &[keyed], 1, &["policy::key_missing", "1 error, 1 warning"]);
+    check_config(CONFIG, &[keyed], 1, &["plan::key_missing", "1 error, 1 warning"]);
     let with_keys = format!("{CONFIG}keys: keys.yaml\n");
     check_config(&with_keys, &[keyed, ("keys.yaml", "active: k1\n")], 1, &["1 error"]);
     let ring = run(&["keys", "new"]).out;
