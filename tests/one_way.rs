@@ -1,0 +1,414 @@
+//! Keeps the one-way rule of `docs/architecture.md`: a room names rooms above it, and pure rooms
+//! name nothing that touches the world.
+//!
+//! Works on the text of `src/` without comments, strings and test modules. A new edge fails here
+//! first: think about whether it belongs, then write it down.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Every room, in the order of the house, and the rooms that it names. All stand above it.
+const HOUSE: &[(&str, &[&str])] = &[
+    ("diagnostic", &[]),
+    ("yaml", &["diagnostic"]),
+    ("problem", &[]),
+    ("json", &[]),
+    ("mask", &["diagnostic", "yaml"]),
+    ("policy", &["diagnostic", "yaml", "json", "mask"]),
+    ("guard", &["json"]),
+    ("config", &["diagnostic", "yaml"]),
+    ("correlation", &[]),
+    ("identity", &["config"]),
+    ("telemetry", &["config"]),
+    ("admin", &["problem", "config", "telemetry"]),
+    ("proxy", PROXY),
+    ("server", &[]),
+    ("demo", &[]),
+    ("cli", &[]),
+    ("main", &[]),
+];
+
+/// The street goes through nearly every room. It names `diagnostic` because a snapshot that does not
+/// compile is told to whoever wrote the policies.
+const PROXY: &[&str] = &[
+    "diagnostic",
+    "problem",
+    "json",
+    "mask",
+    "policy",
+    "guard",
+    "config",
+    "correlation",
+    "identity",
+    "telemetry",
+];
+
+/// They wire everything together, so they may name every room above them; their lists stay empty.
+const COMPOSES: &[&str] = &["server", "cli", "main"];
+
+/// Rooms without I/O, clock, randomness and logging.
+const PURE: &[&str] = &["json", "mask", "policy", "guard"];
+
+/// The dependencies that a pure room may name; every other one of `Cargo.toml` is refused.
+const PURE_CRATES: &[&str] = &[
+    "aes_gcm_siv",
+    "aes_siv",
+    "arc_swap",
+    "data_encoding",
+    "hkdf",
+    "hmac",
+    "http",
+    "jsonpath_rust",
+    "matchit",
+    "memchr",
+    "percent_encoding",
+    "rand",
+    "secrecy",
+    "sha2",
+    "simdutf8",
+    "strsim",
+    "thiserror",
+    "time",
+    "zeroize",
+];
+
+/// What of `std` touches the world.
+const WORLDLY: &[&str] = &["env", "fs", "io", "net", "os", "process", "thread", "time"];
+
+/// The two files of pure rooms that read from disk, and what of `std` they need for it.
+const LOADERS: &[(&str, &[&str])] =
+    &[("policy/load.rs", &["fs", "io"]), ("mask/ring/load.rs", &["env", "fs", "io", "os"])];
+
+/// Words that read a clock or print, whatever path they come by.
+const WORLDLY_WORDS: &[&str] =
+    &["Instant", "SystemTime", "now_utc", "now_local", "println", "eprintln", "print", "eprint"];
+
+#[test]
+fn every_room_names_only_rooms_above_it() {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in files() {
+        found.entry(file.room.clone()).or_default().extend(file.rooms_named());
+    }
+    let known: BTreeSet<&str> = HOUSE.iter().map(|(room, _)| *room).collect();
+    let rooms: BTreeSet<&str> = found.keys().map(String::as_str).collect();
+    assert_eq!(known, rooms, "a room is not in the list, or no longer in `src/`");
+    for (at, (room, may_name)) in HOUSE.iter().enumerate() {
+        let above: BTreeSet<&str> = HOUSE[..at].iter().map(|(room, _)| *room).collect();
+        for name in *may_name {
+            assert!(above.contains(name), "`{room}` may not name `{name}`, which stands below it");
+        }
+        let names: BTreeSet<&str> = found[*room].iter().map(String::as_str).collect();
+        if COMPOSES.contains(room) {
+            assert!(names.is_subset(&above), "`{room}` names {names:?}");
+        } else {
+            let may_name: BTreeSet<&str> = may_name.iter().copied().collect();
+            assert_eq!(names, may_name, "what `{room}` names is not what the list says");
+        }
+    }
+}
+
+#[test]
+fn the_architecture_page_has_the_same_order() {
+    let page = std::fs::read_to_string(root().join("docs/architecture.md")).unwrap();
+    let table = page.split("| room |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let rows = table.lines().skip(2).filter_map(|row| row.split('|').nth(1));
+    let written: Vec<&str> = rows
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .map(|room| room.trim_end_matches('/'))
+        .collect();
+    let listed: Vec<&str> = HOUSE.iter().map(|(room, _)| *room).collect();
+    assert_eq!(written, listed);
+}
+
+#[test]
+fn pure_rooms_do_not_touch_the_world() {
+    let crates = refused_crates();
+    let mut faults = Vec::new();
+    for file in files().iter().filter(|file| PURE.contains(&file.room.as_str())) {
+        let loader = LOADERS.iter().find(|(path, _)| Path::new(path) == file.path);
+        let allowed = loader.map_or(&[][..], |(_, allowed)| allowed);
+        let names = |root| paths_from(&file.code, root).into_iter();
+        let of_std = names("std").filter(|name| WORLDLY.contains(&name.as_str()));
+        let of_std = of_std.filter(|name| !allowed.contains(&name.as_str()));
+        faults.extend(of_std.map(|name| format!("{}: std::{name}", file.path.display())));
+        let drawn = names("rand").filter(|name| !name.ends_with("Rng") || name.len() > 9);
+        faults.extend(drawn.map(|name| format!("{}: rand::{name}", file.path.display())));
+        let of_crates = crates.iter().filter(|name| names_crate(&file.code, name));
+        faults.extend(of_crates.map(|name| format!("{}: {name}", file.path.display())));
+        let read = words(&file.code).filter(|word| WORLDLY_WORDS.contains(word));
+        faults.extend(read.map(|word| format!("{}: {word}", file.path.display())));
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// The reading of sources itself: what counts as naming a room.
+#[test]
+fn what_names_a_room() {
+    check("use crate::json::Refusal;", &["json"]);
+    check("use crate::{json, mask::{self, load}, policy as rules};", &["json", "mask", "policy"]);
+    check("fn f() { crate::mask::load(path) }", &["mask"]);
+    check("pub(crate) use crate :: yaml ;", &["yaml"]);
+    check("use super::yaml;", &["yaml"]);
+    check("use super::super::yaml;", &["yaml"]);
+    check("use self::policy::set;", &[]);
+    check("// crate::json\n/* crate::mask /* crate::yaml */ */ /// [`crate::json`]\n", &[]);
+    check(r##"const A: &str = "crate::json \" crate::mask"; r#"" crate::yaml"#;"##, &[]);
+    check("let quote = '\"'; use crate::mask; let other = '\"';", &["mask"]);
+    check("fn f<'a>(x: &'a str) { let y = b'\\''; crate::json::f(x) }", &["json"]);
+    check(
+        "#[cfg(test)]\nmod tests { use crate::mask; fn f() { {} } }\nuse crate::json;",
+        &["json"],
+    );
+    check("#[cfg(test)]\nuse crate::mask;\nuse crate::json;", &["json"]);
+    check("#[cfg(test)]\n#[rustfmt::skip]\nmod tests;\nuse crate::json;", &["json"]);
+}
+
+#[track_caller]
+fn check(text: &str, expected: &[&str]) {
+    let file = Source::new("guard.rs".into(), text);
+    let expected: BTreeSet<String> = expected.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(file.rooms_named(), expected, "{text}");
+}
+
+/// One source file as far as it is built outside of tests.
+struct Source {
+    /// Below `src/`.
+    path: PathBuf,
+    room: String,
+    /// Modules between the crate's root and this file's items.
+    depth: usize,
+    code: String,
+}
+
+impl Source {
+    fn new(path: PathBuf, text: &str) -> Self {
+        let module = path.with_extension("");
+        let mut parts = module.iter().map(|part| part.to_str().unwrap());
+        let room = parts.next().unwrap().to_owned();
+        Self { room, depth: 1 + parts.count(), code: without_tests(&code_only(text)), path }
+    }
+
+    fn rooms_named(&self) -> BTreeSet<String> {
+        let root = if self.room == "main" { "fieldgate" } else { "crate" };
+        let mut named: BTreeSet<String> = paths_from(&self.code, root).into_iter().collect();
+        // As many `super` as there are modules lead to the root; more stand in inner modules.
+        let mut code = self.code.as_str();
+        while let Some((_, behind)) = code.split_once("super::") {
+            let mut length = 1;
+            code = behind;
+            while let Some(behind) = code.trim_start().strip_prefix("super::") {
+                length += 1;
+                code = behind;
+            }
+            if length >= self.depth {
+                named.extend(names_behind(&format!("::{code}")));
+            }
+        }
+        named.retain(|name| name != "self" && *name != self.room && name != "super");
+        named
+    }
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every source file but the list of modules and those that hold only tests.
+fn files() -> Vec<Source> {
+    let source = root().join("src");
+    let mut files = Vec::new();
+    let mut folders = vec![source.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().unwrap() {
+            let path = entry.unwrap().path();
+            let below = path.strip_prefix(&source).unwrap().to_owned();
+            let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
+            if is_test || below == Path::new("lib.rs") {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                files.push(Source::new(below, &std::fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    assert!(files.len() > 100, "the sources were not found");
+    files
+}
+
+/// The dependencies of the package that no pure room may name, as Rust names them.
+fn refused_crates() -> Vec<String> {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let dependencies = manifest.split("\n[dependencies]\n").nth(1).unwrap();
+    let dependencies = dependencies.split("\n[").next().unwrap();
+    let names: Vec<String> = dependencies
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(name, _)| name.replace('-', "_"))
+        .collect();
+    for name in PURE_CRATES {
+        assert!(names.iter().any(|dependency| dependency == name), "`{name}` is no dependency");
+    }
+    names.into_iter().filter(|name| !PURE_CRATES.contains(&name.as_str())).collect()
+}
+
+/// The names that follow `root::`, those of a group `root::{a, b::c}` included.
+fn paths_from(code: &str, root: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for (start, _) in code.match_indices(root) {
+        let is_whole = !code[..start].ends_with(is_name_character);
+        if is_whole {
+            names.extend(names_behind(&code[start + root.len()..]));
+        }
+    }
+    names
+}
+
+/// Whether `name::` or `use name` stands there.
+fn names_crate(code: &str, name: &str) -> bool {
+    code.match_indices(name).any(|(start, _)| {
+        let (before, behind) = (&code[..start], &code[start + name.len()..]);
+        let is_whole =
+            !before.ends_with(is_name_character) && !behind.starts_with(is_name_character);
+        is_whole && (behind.trim_start().starts_with("::") || words(before).last() == Some("use"))
+    })
+}
+
+/// Reads `:: name` or `:: { name, ... }` at the start of `code`.
+fn names_behind(code: &str) -> Vec<String> {
+    let Some(rest) = code.trim_start().strip_prefix("::") else { return Vec::new() };
+    let rest = rest.trim_start();
+    let Some(group) = rest.strip_prefix('{') else {
+        return words(rest).next().map(str::to_owned).into_iter().collect();
+    };
+    let mut names = Vec::new();
+    let mut depth = 0;
+    let mut item = String::new();
+    for character in group.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                names.extend(words(&item).next().map(str::to_owned));
+                item.clear();
+                if character == '}' {
+                    break;
+                }
+            }
+            other if depth == 0 => item.push(other),
+            _ => {}
+        }
+    }
+    names
+}
+
+fn words(code: &str) -> impl Iterator<Item = &str> {
+    code.split(|character| !is_name_character(character)).filter(|word| !word.is_empty())
+}
+
+fn is_name_character(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+/// `text` with a space for every comment, string and character literal.
+fn code_only(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let is_inside_name = code.ends_with(is_name_character);
+        let length = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            block_comment(rest)
+        } else if first == '"' {
+            quoted(rest, '"')
+        } else if first == '\'' {
+            // Else it is a lifetime, of which the quote alone is passed over.
+            character_literal(rest).unwrap_or(1)
+        } else if first == 'r' && !is_inside_name && raw_string(rest).is_some() {
+            raw_string(rest).unwrap()
+        } else {
+            code.push(first);
+            rest = &rest[first.len_utf8()..];
+            continue;
+        };
+        code.push(' ');
+        rest = &rest[length..];
+    }
+    code
+}
+
+fn block_comment(text: &str) -> usize {
+    let (mut depth, mut at) = (0, 0);
+    loop {
+        let rest = &text[at..];
+        if rest.starts_with("/*") {
+            depth += 1;
+            at += 2;
+        } else if rest.starts_with("*/") {
+            depth -= 1;
+            at += 2;
+        } else {
+            let Some(character) = rest.chars().next() else { return at };
+            at += character.len_utf8();
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+}
+
+/// Length of a literal that starts and ends with `quote`.
+fn quoted(text: &str, quote: char) -> usize {
+    let mut is_escaped = false;
+    for (at, character) in text.char_indices().skip(1) {
+        if character == quote && !is_escaped {
+            return at + 1;
+        }
+        is_escaped = character == '\\' && !is_escaped;
+    }
+    text.len()
+}
+
+fn character_literal(text: &str) -> Option<usize> {
+    let mut characters = text.chars().skip(1);
+    let (first, second) = (characters.next()?, characters.next()?);
+    (first == '\\' || second == '\'').then(|| quoted(text, '\''))
+}
+
+fn raw_string(text: &str) -> Option<usize> {
+    let marks = text[1..].find(|character| character != '#')?;
+    let body = text[1 + marks..].strip_prefix('"')?;
+    let end = format!("\"{}", "#".repeat(marks));
+    Some(2 + marks + body.find(&end)? + end.len())
+}
+
+/// `code` without the items that are built for tests only.
+fn without_tests(code: &str) -> String {
+    const MARK: &str = "#[cfg(test)]";
+    let mut kept = String::with_capacity(code.len());
+    let mut rest = code;
+    while let Some((before, item)) = rest.split_once(MARK) {
+        kept.push_str(before);
+        rest = &item[item_length(item)..];
+    }
+    kept + rest
+}
+
+/// Length of an item: to its closing brace, or to a semicolon outside of all braces.
+fn item_length(item: &str) -> usize {
+    let mut depth = 0;
+    for (at, character) in item.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 && matches!(character, '}' | ';') {
+            return at + 1;
+        }
+    }
+    item.len()
+}
