@@ -1,5 +1,7 @@
 //! Replays the seeds of the fuzz targets, and what they once found, without a fuzzer.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 

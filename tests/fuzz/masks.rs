@@ -25,8 +25,8 @@ pub fn masks(bytes: &[u8]) {
         let _ = KEYS.reveal(text, "", "lead.email");
     }
     let strategy = strategy(*choice);
-    let masker = KEYS.masker(&strategy, "", "lead.email").expect("the key fits every strategy");
-    let (first, second) = (mask(&masker, raw), mask(&masker, raw));
+    let field = KEYS.masker(&strategy, "", "lead.email").expect("the key fits every strategy");
+    let (first, second) = (mask(&field, raw), mask(&field, raw));
     // The filter only ever hands over whole values; anything else must do no harm.
     let Some(document) = Document::read(raw).filter(|document| is_as_handed_over(document, raw))
     else {

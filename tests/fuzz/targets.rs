@@ -29,8 +29,11 @@ pub use policy_files::policy_files;
 pub use sidecar_config::sidecar_config;
 pub use write_guard::write_guard;
 
+/// Tries one input.
+pub type Target = fn(&[u8]);
+
 /// Every target by the name of its binary and of its folder of seeds.
-pub const TARGETS: [(&str, fn(&[u8])); 13] = [
+pub const TARGETS: &[(&str, Target)] = &[
     ("canonical_path", canonical_path),
     ("correlation", correlation),
     ("field_paths", field_paths),
