@@ -3,6 +3,8 @@
 //! The oracle shares no code with the filter: it asks `jsonpath-rust` (or a small walk, for dotted
 //! paths) which places each entry selects, and applies the words of `docs/policies.md` to a tree.
 
+#![cfg(test)]
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -309,7 +311,9 @@ fn selects(segment: &fieldgate::json::path::Segment, parent: &Value, key: &str) 
         Selector::Slice { start, end, step } => {
             parent.is_array() && {
                 let index: u64 = key.parse().unwrap();
-                index >= *start && end.is_none_or(|end| index < end) && (index - start) % step == 0
+                index >= *start
+                    && end.is_none_or(|end| index < end)
+                    && (index - start).is_multiple_of(*step)
             }
         }
         Selector::Held => unreachable!("held paths are handled apart"),
@@ -385,8 +389,8 @@ impl<'a> Oracle<'a> {
         in_envelope: bool,
         above: &[Option<Mode>],
     ) -> Option<Value> {
-        let is_record = !in_record && self.records.contains(at);
-        let in_record = in_record || is_record;
+        let begins_record = !in_record && self.records.contains(at);
+        let in_record = in_record || begins_record;
         let in_envelope = !in_record && (in_envelope || self.envelope.contains(at));
         let mut explicit = Vec::new();
         let mut modes = Vec::new();
@@ -402,7 +406,7 @@ impl<'a> Oracle<'a> {
             explicit.push(here);
             let default = if in_envelope { (*default).min(Mode::View) } else { *default };
             let structure = at.is_empty()
-                || is_record
+                || begins_record
                 || (in_record && self.ways[role].contains(at))
                 || (!in_record && self.around_records.contains(at));
             let is_container = value.is_array() || value.is_object();

@@ -180,6 +180,8 @@ fn selector(parsed: &JpSelector) -> Result<Selector, PathError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[track_caller]
@@ -194,7 +196,7 @@ mod tests {
                         Selector::Wildcard => shape.push('*'),
                         Selector::Index(index) => shape.push_str(&index.to_string()),
                         Selector::Slice { start, end, step } => {
-                            shape.push_str(&format!("{start}:{end:?}:{step}"));
+                            write!(shape, "{start}:{end:?}:{step}").unwrap();
                         }
                         Selector::Held => shape.push('?'),
                     }

@@ -54,7 +54,7 @@ pub(super) struct StringScan {
 
 impl StringScan {
     /// Whether the string so far has an escape in it.
-    pub(super) fn escaped(&self) -> bool {
+    pub(super) fn escaped(self) -> bool {
         self.escaped
     }
 

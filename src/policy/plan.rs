@@ -216,7 +216,6 @@ impl<'a> Builder<'a> {
         let meaning = meaning(Side::Inside);
         match purpose {
             Purpose::ReadAnything => {}
-            Purpose::Read => self.add_inside(&entry.path, records, meaning),
             // What a filter expression says of a record that is only just being written proves
             // nothing: a right that hangs on one is not given, a restriction holds for all.
             Purpose::Write if entry.path.needs_whole_record() => {
@@ -224,7 +223,7 @@ impl<'a> Builder<'a> {
                     self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
                 }
             }
-            Purpose::Write => self.add_inside(&entry.path, records, meaning),
+            Purpose::Read | Purpose::Write => self.add_inside(&entry.path, records, meaning),
         }
     }
 
@@ -366,8 +365,9 @@ impl Judge for PolicyJudge {
         let accepts = |wanted: fn(&Meaning) -> bool| {
             self.meanings(found.accepted).any(|meaning| wanted(&meaning))
         };
-        let is_record = !above.in_record && accepts(|meaning| matches!(meaning, Meaning::Records));
-        let in_record = above.in_record || is_record;
+        let begins_record =
+            !above.in_record && accepts(|meaning| matches!(meaning, Meaning::Records));
+        let in_record = above.in_record || begins_record;
         let in_envelope =
             !in_record && (above.in_envelope || accepts(|m| matches!(m, Meaning::Envelope)));
 
@@ -380,7 +380,8 @@ impl Judge for PolicyJudge {
         let roles = self.defaults.iter().zip(&explicit).enumerate();
         let mut modes = self.combine(roles.map(|(role, (default, explicit))| {
             let default = if in_envelope { Mode::View.min(*default) } else { *default };
-            let stays = is_record || above.is_above_root || self.is_structure(role, default, found);
+            let stays =
+                begins_record || above.is_above_root || self.is_structure(role, default, found);
             modes_of_role(default, *explicit, stays)
         }));
         let global = self.meanings(found.accepted).filter_map(|meaning| match meaning {
@@ -395,7 +396,7 @@ impl Judge for PolicyJudge {
         let verdict = Verdict {
             scalar: self.action(modes.scalar, in_record, found),
             container: self.action(modes.container, in_record, found),
-            holds: is_record && self.has_held,
+            holds: begins_record && self.has_held,
         };
         let live_groups = if in_record {
             Groups::ALL.without(Group::Records as u8).without(Group::Outside as u8)
