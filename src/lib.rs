@@ -4,10 +4,12 @@
 
 pub mod admin;
 pub mod cli;
+pub mod condition;
 pub mod config;
 pub mod correlation;
 pub mod demo;
 pub mod diagnostic;
+pub mod event;
 pub mod guard;
 pub mod identity;
 pub mod json;
@@ -15,6 +17,8 @@ pub mod mask;
 pub mod policy;
 pub mod problem;
 pub mod proxy;
+pub mod score;
 pub mod server;
+pub mod store;
 pub mod telemetry;
 pub mod yaml;

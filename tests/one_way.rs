@@ -22,12 +22,16 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("problem", &[]),
     ("json", &[]),
     ("mask", &["diagnostic", "yaml"]),
+    ("condition", &[]),
+    ("score", &[]),
     ("policy", &["diagnostic", "yaml", "json", "mask"]),
     ("guard", &["json"]),
     ("config", &["diagnostic", "yaml"]),
     ("correlation", &[]),
     ("identity", &["config"]),
     ("telemetry", &["config"]),
+    ("store", &[]),
+    ("event", &[]),
     ("admin", &["problem", "config", "telemetry"]),
     ("proxy", PROXY),
     ("server", &[]),
@@ -55,7 +59,7 @@ const PROXY: &[&str] = &[
 const COMPOSES: &[&str] = &["server", "cli", "main"];
 
 /// Rooms without I/O, clock, randomness and logging.
-const PURE: &[&str] = &["json", "mask", "policy", "guard"];
+const PURE: &[&str] = &["json", "mask", "condition", "score", "policy", "guard"];
 
 /// The dependencies that a pure room may name; every other one of `Cargo.toml` is refused.
 const PURE_CRATES: &[&str] = &[
