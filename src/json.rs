@@ -8,6 +8,7 @@ pub mod automaton;
 pub mod filter;
 mod held;
 pub mod navigate;
+mod observe;
 pub mod path;
 mod scan;
 pub mod text;
