@@ -32,8 +32,8 @@ pub trait Replacer {
 /// Is told what the filter comes by. What it learns has not been filtered, so it must go nowhere
 /// without a filter of its own.
 pub trait Observer {
-    /// A record begins. In the output of this chunk it stands from `at` on.
-    fn record_begins(&mut self, _at: usize) {}
+    /// A record begins. In the output of this chunk it stands from `at` on, where it is sent.
+    fn record_begins(&mut self, _at: Option<usize>) {}
 
     /// A watched place has this value, as it came; `slots` tells which paths select it. A value
     /// longer than the limit is not told.
@@ -48,7 +48,7 @@ pub trait Observer {
 impl Observer for () {}
 
 impl<O: Observer + ?Sized> Observer for &mut O {
-    fn record_begins(&mut self, at: usize) {
+    fn record_begins(&mut self, at: Option<usize>) {
         (**self).record_begins(at);
     }
 
@@ -466,7 +466,7 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
                     let is_record = is_object && verdict.watch.record;
                     if is_record {
                         cursor.write_until(token.start);
-                        self.observer.record_begins(cursor.out.len());
+                        self.observer.record_begins(Some(cursor.out.len()));
                     }
                     self.frames.push(Frame {
                         state,

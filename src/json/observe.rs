@@ -93,7 +93,7 @@ pub(super) fn observe<N: Navigator>(
                 let is_object = token.kind == Kind::ObjectStart;
                 let is_record = is_object && navigator.verdict(&state).watch.record;
                 if is_record {
-                    observer.record_begins(0);
+                    observer.record_begins(None);
                 }
                 let start = token.start;
                 open.push(Open { state, is_object, next_index: 0, here: None, start, is_record });
@@ -175,7 +175,7 @@ mod tests {
     struct Seen(Vec<String>);
 
     impl Observer for Seen {
-        fn record_begins(&mut self, _at: usize) {
+        fn record_begins(&mut self, _at: Option<usize>) {
             self.0.push("(".to_owned());
         }
 
