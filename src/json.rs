@@ -10,9 +10,12 @@ mod held;
 pub mod navigate;
 mod observe;
 pub mod path;
+mod pick;
 mod scan;
 pub mod text;
 pub mod tokenizer;
+
+pub use self::pick::pick;
 
 use thiserror::Error;
 

@@ -39,10 +39,16 @@ struct PatternStep {
 }
 
 impl Pattern {
+    /// The document itself.
+    #[must_use]
+    pub fn root() -> Self {
+        Self { steps: Vec::new(), held: None }
+    }
+
     /// The places that `path` selects, seen from the root.
     #[must_use]
     pub fn new(path: &FieldPath) -> Self {
-        Self { steps: Vec::new(), held: None }.then(path)
+        Self::root().then(path)
     }
 
     /// The places that `path` selects, seen from every place of this pattern.

@@ -29,6 +29,9 @@ pub enum Purpose {
     Read,
     /// An answer that may hold anything, such as an error body: nothing in it is a record.
     ReadAnything,
+    /// Some members of one record, put together by ourselves: the document is the record, but
+    /// not all of it, so nothing can hang on an expression over it.
+    ReadPart,
     /// A request body: every value that may not be written is named by [`Action::Remove`].
     Write,
 }
@@ -137,7 +140,7 @@ impl Plan {
         global: &Global,
         purpose: Purpose,
     ) -> Result<Self, TooComplex> {
-        Self::compile_for(scope, roles, global, purpose, Interest::default())
+        Self::compile_for(scope, roles, global, purpose, None)
     }
 
     /// [`compile`](Self::compile) for somebody who watches. What is sent is the same.
@@ -149,27 +152,35 @@ impl Plan {
         roles: &[&Role],
         global: &Global,
         purpose: Purpose,
-        interest: Interest,
+        interest: Option<Interest>,
     ) -> Result<Self, TooComplex> {
         let object_type = scope.map_or("", |scope| &scope.resource.name);
         let mut builder = Builder::new(object_type);
         builder.global(global);
         let mut defaults = Vec::new();
-        let mut watches = false;
+        let watches = interest.is_some() && purpose == Purpose::Read;
+        let interest = interest.unwrap_or_default();
         if let Some(scope) = scope {
-            let records = Pattern::new(&scope.route.records);
+            let records = match purpose {
+                Purpose::ReadPart => Pattern::root(),
+                Purpose::Read | Purpose::ReadAnything | Purpose::Write => {
+                    Pattern::new(&scope.route.records)
+                }
+            };
             if purpose != Purpose::ReadAnything {
                 builder.add(records.clone(), Group::Records, Meaning::Records);
+            }
+            if matches!(purpose, Purpose::Read | Purpose::Write) {
                 for path in &scope.route.envelope {
                     builder.add(Pattern::new(path), Group::Outside, Meaning::Envelope);
                 }
             }
             for field in &scope.resource.fields {
-                builder.registry(field, &records, interest.shown);
+                builder.registry(field, &records, purpose, interest.shown);
             }
-            if purpose == Purpose::Read {
+            if watches {
                 for (slot, path) in interest.watched.iter().enumerate().take(64) {
-                    watches |= builder.watch(slot, path, &records);
+                    builder.watch(slot, path, &records);
                 }
             }
             for role in roles {
@@ -318,16 +329,14 @@ impl<'a> Builder<'a> {
         Ruled { mode: entry.mode, note }
     }
 
-    /// Says whether it can be watched: what could only be decided over a held record cannot.
-    fn watch(&mut self, slot: usize, path: &FieldPath, records: &Pattern) -> bool {
-        let can_be = !path.needs_whole_record();
-        if can_be {
+    /// What could only be decided over a held record cannot be watched.
+    fn watch(&mut self, slot: usize, path: &FieldPath, records: &Pattern) {
+        if !path.needs_whole_record() {
             self.add(records.then(path), Group::Watch, Meaning::Watch { slot });
         }
-        can_be
     }
 
-    fn registry(&mut self, field: &Field, records: &Pattern, shown: bool) {
+    fn registry(&mut self, field: &Field, records: &Pattern, purpose: Purpose, shown: bool) {
         if shown {
             let note = self.account(field.path.as_str(), Mode::View, Cause::NoRule);
             let meaning = |side| Meaning::Registered { note, side };
@@ -340,7 +349,11 @@ impl<'a> Builder<'a> {
         let recursive = field.path.is_recursive();
         let meaning = |side| Meaning::Mask { slot, recursive, side };
         self.add(Pattern::anywhere(&field.path), Group::Outside, meaning(Side::Outside));
-        self.add_inside(&field.path, records, meaning(Side::Inside));
+        if purpose == Purpose::ReadPart && field.path.needs_whole_record() {
+            self.add(Pattern::anywhere(&field.path), Group::Inside, meaning(Side::Inside));
+        } else {
+            self.add_inside(&field.path, records, meaning(Side::Inside));
+        }
     }
 
     fn entry(&mut self, entry: &Entry, role: usize, records: &Pattern, purpose: Purpose) {
@@ -353,14 +366,22 @@ impl<'a> Builder<'a> {
         let meaning = meaning(Side::Inside);
         match purpose {
             Purpose::ReadAnything => {}
-            // What a filter expression says of a record that is only just being written proves
-            // nothing: a right that hangs on one is not given, a restriction holds for all.
+            // What a filter expression says of a record that is only just being written, or that is
+            // not all there, proves nothing: a right that hangs on one is not given, a restriction
+            // holds for all.
             Purpose::Write if entry.path.needs_whole_record() => {
                 if entry.mode != Mode::Edit {
                     self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
                 }
             }
-            Purpose::Read | Purpose::Write => self.add_inside(&entry.path, records, meaning),
+            Purpose::ReadPart if entry.path.needs_whole_record() => {
+                if restricts {
+                    self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
+                }
+            }
+            Purpose::Read | Purpose::ReadPart | Purpose::Write => {
+                self.add_inside(&entry.path, records, meaning);
+            }
         }
     }
 

@@ -62,7 +62,8 @@ fn run(roles: &[Role], watched: &[&str], shown: bool, text: &str) -> (Vec<String
     let watched: Vec<FieldPath> = watched.iter().map(|text| path(text)).collect();
     let interest = Interest { watched: &watched, shown };
     let global = Global::default();
-    let plan = Plan::compile_for(Some(scope), &roles, &global, Purpose::Read, interest).unwrap();
+    let plan =
+        Plan::compile_for(Some(scope), &roles, &global, Purpose::Read, Some(interest)).unwrap();
     let limits = FilterLimits { replaced_value: 1000, held_value: 1000 };
     let mut filter = Filter::observed(Arc::clone(&plan.automaton), Stars, Seen::default(), limits);
     let mut out = Vec::new();
