@@ -24,7 +24,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("mask", &["diagnostic", "yaml"]),
     ("condition", &["json"]),
     ("score", &[]),
-    ("policy", &["diagnostic", "yaml", "json", "mask"]),
+    ("policy", &["diagnostic", "yaml", "json", "mask", "condition"]),
     ("guard", &["json"]),
     ("config", &["diagnostic", "yaml"]),
     ("correlation", &[]),
