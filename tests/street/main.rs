@@ -2,6 +2,10 @@
 
 #![cfg(test)]
 
+mod canary;
 mod harness;
+mod lists;
+mod memory;
 mod passthrough;
+mod raw;
 mod roles;
