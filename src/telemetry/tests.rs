@@ -16,6 +16,7 @@ fn settings(log_format: LogFormat, log_level: LogLevel) -> Settings {
         environment: "test".into(),
         log_format,
         log_level,
+        ..Settings::default()
     }
 }
 
