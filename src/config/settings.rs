@@ -368,6 +368,17 @@ impl LogLevel {
         ("info", Self::Info),
         ("debug", Self::Debug),
     ];
+
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 /// The listener for operators.

@@ -75,10 +75,11 @@ impl Propagation {
             state,
             b3,
         };
+        let b3 = self.b3.then(|| b3::read(headers, self.share)).flatten();
         if let Some(parent) = Parent::of(headers) {
-            return continued(parent, state(headers), None);
+            return continued(parent, state(headers), b3.map(|(_, form)| form));
         }
-        if let Some((parent, form)) = self.b3.then(|| b3::read(headers)).flatten() {
+        if let Some((parent, form)) = b3 {
             return continued(parent, None, Some(form));
         }
         let trace_id = TraceId(random_id(random));
@@ -91,6 +92,13 @@ impl TraceContext {
     /// Our span for a request, with W3C headers only and every new trace marked as sampled.
     pub fn accept(headers: &HeaderMap, random: &mut impl Rng) -> Self {
         Propagation::default().accept(headers, random)
+    }
+
+    /// The span that a `traceparent` names, as one that somebody else has made.
+    #[must_use]
+    pub fn of_traceparent(value: &str) -> Option<Self> {
+        let Parent { trace_id, span_id, flags } = Parent::parse(value.as_bytes())?;
+        Some(Self { trace_id, span_id, parent: None, flags, state: None, b3: None })
     }
 
     /// A span of a trace of its own, for what no request has caused.

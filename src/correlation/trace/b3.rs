@@ -6,7 +6,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Parent, SAMPLED, SpanId, TraceContext, TraceId, lowercase_hex};
+use super::{Parent, SAMPLED, Share, SpanId, TraceContext, TraceId, lowercase_hex};
 
 const SINGLE: HeaderName = HeaderName::from_static("b3");
 const TRACE: HeaderName = HeaderName::from_static("x-b3-traceid");
@@ -28,19 +28,33 @@ pub(super) enum Form {
 }
 
 /// What the client's B3 headers say, and their form. The single header goes first, as its
-/// specification wants.
-pub(super) fn read(headers: &HeaderMap) -> Option<(Parent, Form)> {
-    if let Some(parent) = only(headers, &SINGLE).and_then(single) {
-        return Some((parent, Form::Single));
-    }
+/// specification wants. Where the client leaves the decision on sampling to us, `share` makes it.
+pub(super) fn read(headers: &HeaderMap, share: Share) -> Option<(Parent, Form)> {
+    let single = only(headers, &SINGLE).and_then(single);
+    let (said, form) = match single {
+        Some(said) => (said, Form::Single),
+        None => (multiple(headers)?, Form::Multiple),
+    };
+    let is_sampled = said.sampled.unwrap_or_else(|| share.keeps(said.trace_id));
+    let flags = if is_sampled { SAMPLED } else { 0 };
+    Some((Parent { trace_id: said.trace_id, span_id: said.span_id, flags }, form))
+}
+
+/// What the headers say, before anything is decided.
+struct Said {
+    trace_id: TraceId,
+    span_id: SpanId,
+    /// `None` where the client has not decided.
+    sampled: Option<bool>,
+}
+
+fn multiple(headers: &HeaderMap) -> Option<Said> {
     let is_debug = only(headers, &FLAGS) == Some(b"1");
-    let flags = if is_debug { SAMPLED } else { flag(only(headers, &IS_SAMPLED))? };
-    let parent = Parent {
+    Some(Said {
         trace_id: trace_id(only(headers, &TRACE)?)?,
         span_id: span_id(only(headers, &SPAN)?)?,
-        flags,
-    };
-    Some((parent, Form::Multiple))
+        sampled: if is_debug { Some(true) } else { sampled(only(headers, &IS_SAMPLED))? },
+    })
 }
 
 /// The headers for a call made in `span`.
@@ -63,20 +77,22 @@ pub(super) fn write(span: &TraceContext, form: Form) -> Vec<(HeaderName, HeaderV
 
 /// `<trace id>-<span id>`, then perhaps the sampling state and the parent. A state alone, which
 /// says only that nothing is to be sampled, begins no trace.
-fn single(value: &[u8]) -> Option<Parent> {
+fn single(value: &[u8]) -> Option<Said> {
     let mut parts = value.split(|byte| *byte == b'-');
     let trace_id = trace_id(parts.next()?)?;
     let span_id = span_id(parts.next()?)?;
-    let flags = flag(parts.next())?;
+    let sampled = sampled(parts.next())?;
     let is_whole = parts.next().is_none_or(|parent| lowercase_hex::<8>(parent).is_some());
-    (is_whole && parts.next().is_none()).then_some(Parent { trace_id, span_id, flags })
+    (is_whole && parts.next().is_none()).then_some(Said { trace_id, span_id, sampled })
 }
 
-/// An absent state leaves the decision to us, as if the trace began here: it is taken as sampled.
-fn flag(value: Option<&[u8]>) -> Option<u8> {
+/// The sampling state, if there is one; `None` for what is none.
+#[expect(clippy::option_option, reason = "an absent state and a wrong one are two things")]
+fn sampled(value: Option<&[u8]>) -> Option<Option<bool>> {
     match value {
-        None | Some(b"1" | b"d" | b"true") => Some(SAMPLED),
-        Some(b"0" | b"false") => Some(0),
+        None => Some(None),
+        Some(b"1" | b"d" | b"true") => Some(Some(true)),
+        Some(b"0" | b"false") => Some(Some(false)),
         Some(_) => None,
     }
 }
