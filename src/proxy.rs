@@ -18,6 +18,7 @@ mod refused;
 mod request_head;
 mod response_head;
 mod upstream;
+mod views;
 
 pub use gate::{Gate, GateParts};
 pub use governance::Governance;

@@ -75,6 +75,15 @@ impl FieldPath {
         if text.starts_with('$') { Self::parse_jsonpath(text) } else { Self::parse_dotted(text) }
     }
 
+    /// Reads a dotted path that walks objects only: a list on its way ends it. This is how
+    /// conditions and events name one value of a record.
+    ///
+    /// # Errors
+    /// Says what is wrong with the text; a JSONPath is no dotted path.
+    pub fn parse_members(text: &str) -> Result<Self, PathError> {
+        Ok(Self { through_arrays: false, ..Self::parse_dotted(text)? })
+    }
+
     fn parse_dotted(text: &str) -> Result<Self, PathError> {
         let mut segments = Vec::new();
         for name in text.split('.') {
@@ -215,6 +224,14 @@ mod tests {
         check("", Err(PathError::EmptyName));
         check("owner..email", Err(PathError::EmptyName));
         check("owner[0]", Err(PathError::NotDotted('[')));
+    }
+
+    #[test]
+    fn paths_of_members_end_at_lists() {
+        let path = FieldPath::parse_members("owner.email").unwrap();
+        assert_eq!((path.as_str(), path.through_arrays()), ("owner.email", false));
+        let refused = FieldPath::parse_members("$.owner");
+        assert_eq!(refused, Err(PathError::NotDotted('$')));
     }
 
     #[test]

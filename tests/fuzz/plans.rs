@@ -65,7 +65,7 @@ pub(crate) fn filter<'a>(
         }
     }
     let end = filter.finish(&mut out);
-    (out, end.map(|()| filter.tally()))
+    (out, end.map(|()| filter.tally().clone()))
 }
 
 struct Redact;
