@@ -21,6 +21,7 @@ mod surroundings;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod units;
 mod upstream;
 mod value;

@@ -7,7 +7,9 @@ use http::{HeaderValue, Method};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 
-use crate::correlation::{CorrelationId, TRACEPARENT, TRACESTATE, TraceContext, X_REQUEST_ID};
+use crate::correlation::{
+    B3_HEADERS, CorrelationId, TRACEPARENT, TRACESTATE, TraceContext, X_REQUEST_ID,
+};
 use crate::identity::Identifier;
 use crate::policy::CanonicalPath;
 use crate::telemetry::Refusal;
@@ -15,6 +17,12 @@ use crate::telemetry::Refusal;
 /// Headers by which a request asks to be taken for another method.
 const METHOD_OVERRIDES: [&str; 3] =
     ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// W3C Baggage.
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
+/// The most bytes of baggage that go on (W3C Baggage, section 3.3.2).
+const MOST_BAGGAGE: usize = 8192;
 
 /// Headers that Fieldgate itself writes; a client's own are dropped.
 const OWN_PREFIXES: [&str; 2] = ["x-fieldgate-", "x-lead-score"];
@@ -166,10 +174,21 @@ impl Forwarding<'_> {
         }
         head.remove_header(&X_REQUEST_ID);
         head.remove_header(&TRACESTATE);
+        drop_long_baggage(head);
         head.insert_header(self.correlation_header.clone(), self.correlation.as_str())?;
         head.insert_header(TRACEPARENT, self.trace.traceparent())?;
         if let Some(state) = self.trace.tracestate() {
             head.insert_header(TRACESTATE, state.clone())?;
+        }
+        let b3 = self.trace.b3();
+        if !b3.is_empty() {
+            // The client's own name the client's span as the CRM's parent.
+            for name in &B3_HEADERS {
+                head.remove_header(name);
+            }
+        }
+        for (name, value) in b3 {
+            head.insert_header(name, value)?;
         }
         if let Some(host) = self.host {
             head.insert_header(header::HOST, host.clone())?;
@@ -208,6 +227,15 @@ impl Forwarding<'_> {
         }
         self.dress(&mut head)?;
         Ok(head)
+    }
+}
+
+/// W3C baggage goes on as it came, up to what its specification asks everyone to carry; what is
+/// longer goes on not at all, for half of it would mean something else.
+fn drop_long_baggage(head: &mut RequestHeader) {
+    let lines = head.headers.get_all(&BAGGAGE).iter();
+    if lines.map(|line| line.len() + 1).sum::<usize>() > MOST_BAGGAGE + 1 {
+        head.remove_header(&BAGGAGE);
     }
 }
 
@@ -332,6 +360,20 @@ mod tests {
         }
         let long = head("GET", "/", &[("Host", "x"), ("A", &"a".repeat(1000))]);
         assert_eq!(check(&long, 1000), Err(Refusal::HeadTooLarge));
+    }
+
+    #[test]
+    fn baggage_goes_on_whole_or_not_at_all() {
+        let baggage = |lines: &[&str]| {
+            let lines: Vec<_> = lines.iter().map(|line| ("baggage", *line)).collect();
+            let mut head = head("GET", "/", &lines);
+            drop_long_baggage(&mut head);
+            head.headers.get_all("baggage").iter().count()
+        };
+        assert_eq!(baggage(&["a=1", "b=2"]), 2);
+        assert_eq!(baggage(&[&"a".repeat(8192)]), 1);
+        assert_eq!(baggage(&[&"a".repeat(8193)]), 0);
+        assert_eq!(baggage(&[&"a".repeat(4096), &"b".repeat(4096)]), 0);
     }
 
     #[test]
