@@ -56,6 +56,7 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         | Refusal::UpstreamPartialContent
         | Refusal::UpstreamSwitchedProtocols
         | Refusal::UpstreamNotJson
+        | Refusal::UpstreamNoRecord
         | Refusal::UpstreamTooLarge
         | Refusal::JsonInvalid
         | Refusal::JsonTooDeep
@@ -63,7 +64,8 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         | Refusal::ValueTooLong
         | Refusal::RecordTooLong
         | Refusal::MaskFailed => (S::BAD_GATEWAY, "The upstream answer cannot be shown"),
-        Refusal::Overloaded
+        Refusal::StoreUnavailable
+        | Refusal::Overloaded
         | Refusal::HeldBytesExhausted
         | Refusal::PolicyNotReady
         | Refusal::KeysNotReady
