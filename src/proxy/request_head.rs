@@ -68,6 +68,10 @@ pub(super) fn check_raw(raw: &[u8]) -> Result<(), Refusal> {
         }
         if name.eq_ignore_ascii_case(b"content-length") {
             lengths += 1;
+            // One number, and not `2, 2` or `+2`, of which some readers make two.
+            if !value.trim_ascii().iter().all(u8::is_ascii_digit) {
+                return malformed;
+            }
         }
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             encodings += 1;
@@ -322,6 +326,8 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 3, 3\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: +3\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",

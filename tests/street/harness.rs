@@ -92,6 +92,20 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// The requests that a scripted upstream has read.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+/// The values of a header in a raw head, in order.
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
+    let lines = head.split("\r\n").skip(1).take_while(|line| !line.is_empty());
+    let named = lines.filter_map(|line| line.split_once(':'));
+    named.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim()).collect()
+}
+
 async fn answer_one(
     mut stream: TcpStream,
     script: Arc<impl Fn(usize) -> Vec<u8>>,

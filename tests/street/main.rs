@@ -4,6 +4,7 @@
 
 mod canary;
 mod harness;
+mod heads;
 mod lists;
 mod memory;
 mod passthrough;
