@@ -31,7 +31,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("identity", &["config"]),
     ("telemetry", &["config"]),
     ("store", &[]),
-    ("event", &[]),
+    ("event", &["config"]),
     ("admin", &["problem", "config", "telemetry"]),
     ("proxy", PROXY),
     ("server", &[]),
