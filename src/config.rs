@@ -9,11 +9,13 @@
 //! somebody wrote one into it all the same, no finding shows it.
 
 mod admin;
+mod events;
 mod files;
 mod identity;
 mod limits;
 mod listen;
 mod places;
+mod secret;
 mod section;
 mod settings;
 mod substitution;
@@ -24,6 +26,7 @@ mod tests;
 mod traces;
 mod units;
 mod upstream;
+mod url;
 mod value;
 
 use std::path::Path;
@@ -118,6 +121,17 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
     };
     let threads = at.or("threads", value::count(0..=1024), 0);
     let drain = at.or("drain", value::timeout, Settings::DRAIN);
+    let data_dir = at.optional("data_dir", value::folder);
+    let has_data_dir = at.is_written("data_dir");
+    let events = at.optional("events", |reader, node, name| {
+        events::read(reader, node, name, data_dir.as_deref())
+    });
+    if at.is_written("events") && !has_data_dir {
+        let finding = Finding::error("config::no_data_dir", "`events` needs `data_dir`")
+            .label("events are kept until they are delivered")
+            .help("add `data_dir: /var/lib/fieldgate`, a folder on a disk that stays");
+        at.report(finding, &["events"]);
+    }
     if !at.is_written("policies") {
         files::require_usual_policies(at.reader());
     }
@@ -134,6 +148,8 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         admin,
         threads,
         drain,
+        data_dir,
+        events,
     })
 }
 

@@ -5,6 +5,9 @@
 //! nowhere in it.
 
 pub mod detect;
+pub mod address;
+pub mod envelope;
+pub mod sink;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +15,8 @@ use async_trait::async_trait;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+use sink::Doubt;
 
 /// One domain event.
 #[derive(Debug, Clone)]
@@ -127,6 +132,16 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
 
     /// The role whose view of events it gets.
     fn role(&self) -> &str;
+
+    /// How many attempts may be under way at once.
+    fn parallel(&self) -> usize {
+        1
+    }
+
+    /// Looks at the receiver before the first delivery and tells what is doubtful about it.
+    async fn inspect(&self) -> Vec<Doubt> {
+        Vec::new()
+    }
 
     /// Tries once. `attempt` counts from 1.
     async fn deliver(&self, message: &Message, attempt: u32) -> Delivered;

@@ -32,7 +32,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("fail_point", &[]),
     ("store", &["fail_point"]),
-    ("event", &["json", "condition", "policy"]),
+    ("event", &["json", "condition", "policy", "config"]),
     ("admin", &["problem", "config", "telemetry"]),
     ("proxy", PROXY),
     ("server", &[]),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::surroundings::Surroundings;
 use crate::diagnostic::{Finding, SourceFile, Span};
-use crate::yaml::{Checker, Fields, Node, Value};
+use crate::yaml::{Checker, Fields, Key, Node, Value};
 
 /// What all sections share: the findings so far, and the world that values may name.
 pub(super) struct Reader<'w> {
@@ -179,6 +179,11 @@ impl<'r, 'w, 'n> Section<'r, 'w, 'n> {
     /// Whether the mapping has keys that nobody took yet.
     pub(super) fn has_more(&self) -> bool {
         !self.fields.is_empty()
+    }
+
+    /// All entries that nobody took yet, for mappings whose keys are the user's own names.
+    pub(super) fn rest(&mut self) -> Vec<&'n (Key, Node)> {
+        self.fields.take_rest()
     }
 
     pub(super) fn reader(&mut self) -> &mut Reader<'w> {

@@ -1,5 +1,7 @@
 //! The configuration as checked: what the rest of the program reads. Every value is usable as is.
 
+mod events;
+
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,6 +9,8 @@ use std::time::Duration;
 use http::HeaderName;
 use ipnet::IpNet;
 use secrecy::SecretString;
+
+pub use events::*;
 
 const MIB: usize = 1 << 20;
 
@@ -33,6 +37,10 @@ pub struct Settings {
     pub threads: usize,
     /// How long SIGTERM waits for requests under way.
     pub drain: Duration,
+    /// The folder for what must outlive the process; it exists.
+    pub data_dir: Option<PathBuf>,
+    /// What is told of observed writes; there is a `data_dir` where it is set.
+    pub events: Option<Events>,
 }
 
 impl Settings {
