@@ -29,7 +29,7 @@ use tracing::Level;
 pub use self::application::InstallError;
 pub use self::exchange::{Exchange, Moment};
 pub use self::happening::{
-    Draining, ListenerStarted, PolicyReloadFailed, PolicyReloaded, Purpose, Stopped,
+    Draining, IdentityAsked, ListenerStarted, PolicyReloadFailed, PolicyReloaded, Purpose, Stopped,
 };
 pub use self::label::{Method, StatusClass};
 pub use self::memory::MemoryLog;

@@ -4,6 +4,7 @@ use http::HeaderMap;
 
 use super::passthrough::OpenCall;
 use crate::correlation::{CorrelationId, TraceContext};
+use crate::identity::Farewell;
 use crate::telemetry::{Exchange, Refusal};
 
 /// One request's context.
@@ -33,6 +34,8 @@ pub(super) struct Begun {
     pub(super) correlation: CorrelationId,
     /// The trace that the request belongs to, with the span of this hop.
     pub(super) trace: TraceContext,
+    /// Kept while a request is under way that ends what its credential stands for.
+    pub(super) farewell: Option<Farewell>,
 }
 
 impl Begun {
@@ -48,6 +51,6 @@ impl Begun {
         exchange.correlation_id = correlation.as_str().to_owned();
         exchange.trace_id = Some(trace.trace_id().to_string());
         exchange.span_id = Some(trace.span_id().to_string());
-        Self { exchange, correlation, trace }
+        Self { exchange, correlation, trace, farewell: None }
     }
 }

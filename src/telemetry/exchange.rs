@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 
 use super::label::Method;
 use super::refusal::Refusal;
+use crate::identity::{SourceKind, Unidentified};
 
 const LONGEST_ID: usize = 128;
 const LONGEST_PATH: usize = 512;
@@ -73,6 +74,8 @@ pub struct Exchange {
     pub response_bytes: u64,
     /// Why the client did not get the answer, or not all of it.
     pub refusal: Option<Refusal>,
+    /// Which source knows the caller, or why none does; `None` where nobody had to be known.
+    pub identification: Option<Result<SourceKind, Unidentified>>,
     user_id: Option<String>,
     org_id: Option<String>,
     roles: Vec<String>,
@@ -101,6 +104,7 @@ impl Exchange {
             request_bytes: 0,
             response_bytes: 0,
             refusal: None,
+            identification: None,
             user_id: None,
             org_id: None,
             roles: Vec::new(),

@@ -18,6 +18,7 @@ use super::exchange::Exchange;
 use super::label::{Method, StatusClass};
 use super::process::ProcessCollector;
 use super::refusal::Refusal;
+use crate::identity::{Asked, AskedOutcome, SourceKind, Unidentified};
 
 /// All metrics of the process, or of one test.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ pub(super) struct Metrics {
     fields_masked: IntCounterVec,
     fields_hidden: IntCounterVec,
     refusals: HashMap<Refusal, IntCounter>,
+    identified: HashMap<SourceKind, IntCounter>,
+    identifications: IntCounterVec,
+    identity_questions: IntCounterVec,
     policy_info: IntGaugeVec,
     names: ArcSwap<Names>,
     pub(super) active_requests: IntGauge,
@@ -73,6 +77,13 @@ impl Metrics {
         let fields_masked = maker.counters(&catalogue::FIELDS_MASKED)?;
         let fields_hidden = maker.counters(&catalogue::FIELDS_HIDDEN)?;
         let refusals = maker.counters(&catalogue::REFUSALS)?;
+        let identifications = maker.counters(&catalogue::IDENTIFICATIONS)?;
+        let identity_questions = maker.counters(&catalogue::IDENTITY_QUESTIONS)?;
+        for source in [SourceKind::Jwt, SourceKind::Introspection, SourceKind::WhoAmI] {
+            for outcome in AskedOutcome::ALL {
+                identity_questions.with_label_values(&[source.name(), outcome.name()]);
+            }
+        }
         let reloads = maker.counters(&catalogue::POLICY_RELOADS)?;
         let library = maker.counters(&catalogue::LIBRARY_MESSAGES)?;
         maker
@@ -102,6 +113,15 @@ impl Metrics {
                 .iter()
                 .map(|refusal| (*refusal, refusals.with_label_values(&[refusal.name()])))
                 .collect(),
+            identified: SourceKind::ALL
+                .iter()
+                .map(|source| {
+                    let labels = [source.name(), catalogue::IDENTIFIED];
+                    (*source, identifications.with_label_values(&labels))
+                })
+                .collect(),
+            identifications,
+            identity_questions,
             policy_info: maker.gauges(&catalogue::POLICY_INFO)?,
             active_requests: maker.gauge(&catalogue::ACTIVE_REQUESTS)?,
             reloads_succeeded: reloads.with_label_values(&[success]),
@@ -160,9 +180,32 @@ impl Metrics {
             series.masked.inc_by(exchange.masked);
             series.hidden.inc_by(exchange.hidden);
         }
+        if let Some(outcome) = exchange.identification {
+            self.identification(outcome);
+        }
         if let Some(counter) = exchange.refusal.and_then(|refusal| self.refusals.get(&refusal)) {
             counter.inc();
         }
+    }
+
+    fn identification(&self, outcome: Result<SourceKind, Unidentified>) {
+        match outcome {
+            Ok(source) => {
+                if let Some(counter) = self.identified.get(&source) {
+                    counter.inc();
+                }
+            }
+            Err(unidentified) => {
+                let source = unidentified.source_kind().map_or(catalogue::NO_SOURCE, SourceKind::name);
+                self.identifications.with_label_values(&[source, unidentified.as_str()]).inc();
+            }
+        }
+    }
+
+    /// Counts a question that a source of identity has asked.
+    pub(super) fn identity_asked(&self, asked: Asked) {
+        let labels = [asked.source.name(), asked.outcome.name()];
+        self.identity_questions.with_label_values(&labels).inc();
     }
 
     /// The scrape, in Prometheus' text format.
