@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::identity::tests::{Heard, at_once};
+use crate::identity::tests::Heard;
 
 const TTL: Duration = Duration::from_secs(300);
 const NEGATIVE: Duration = Duration::from_secs(10);
@@ -27,8 +27,7 @@ fn ann() -> Said {
 }
 
 /// Asks at `at`, where the answer would be `said`; tells whether somebody was asked.
-#[track_caller]
-fn check(
+async fn check(
     answers: &Answers,
     credential: &str,
     at: Instant,
@@ -36,46 +35,47 @@ fn check(
     expected: (Result<&str, Unknown>, bool),
 ) {
     let mut asked = false;
-    let found = at_once(answers.find(digest(answers, credential), at, || {
+    let ask = || {
         asked = true;
         async move { said() }
-    }));
+    };
+    let found = answers.find(digest(answers, credential), at, ask).await;
     let subject = found.as_ref().map(|principal| principal.subject.as_str());
-    assert_eq!((subject.map_err(|unknown| *unknown), asked), expected);
+    assert_eq!((subject.map_err(|unknown| *unknown), asked), expected, "{credential} at {at:?}");
 }
 
-#[test]
-fn what_is_kept_and_how_long() {
+#[tokio::test]
+async fn what_is_kept_and_how_long() {
     let answers = answers(&Heard::default());
     let start = Instant::now();
     let no = || Said::Refused(Refusal::NotRecognised);
     let refused = Err(Unknown::Refused(Refusal::NotRecognised));
     let almost = |kept: Duration| start + kept - Duration::from_millis(1);
 
-    check(&answers, "a", start, ann, (Ok("ann"), true));
-    check(&answers, "a", almost(TTL), no, (Ok("ann"), false));
-    check(&answers, "a", start + TTL, no, (refused, true));
+    check(&answers, "a", start, ann, (Ok("ann"), true)).await;
+    check(&answers, "a", almost(TTL), no, (Ok("ann"), false)).await;
+    check(&answers, "a", start + TTL, no, (refused, true)).await;
 
-    check(&answers, "b", start, no, (refused, true));
-    check(&answers, "b", almost(NEGATIVE), ann, (refused, false));
-    check(&answers, "b", start + NEGATIVE, ann, (Ok("ann"), true));
+    check(&answers, "b", start, no, (refused, true)).await;
+    check(&answers, "b", almost(NEGATIVE), ann, (refused, false)).await;
+    check(&answers, "b", start + NEGATIVE, ann, (Ok("ann"), true)).await;
 
     let brief = || match ann() {
         Said::Known(principal, _) => Said::Known(principal, Duration::from_secs(7)),
         other => other,
     };
-    check(&answers, "c", start, brief, (Ok("ann"), true));
-    check(&answers, "c", start + Duration::from_secs(7), no, (refused, true));
+    check(&answers, "c", start, brief, (Ok("ann"), true)).await;
+    check(&answers, "c", start + Duration::from_secs(7), no, (refused, true)).await;
 }
 
-#[test]
-fn that_there_was_no_answer_is_never_kept() {
+#[tokio::test]
+async fn that_there_was_no_answer_is_never_kept() {
     let heard = Heard::default();
     let answers = answers(&heard);
     let start = Instant::now();
-    check(&answers, "a", start, || Said::Nothing, (Err(Unknown::Unavailable), true));
-    check(&answers, "a", start, || Said::Nothing, (Err(Unknown::Unavailable), true));
-    check(&answers, "a", start, ann, (Ok("ann"), true));
+    check(&answers, "a", start, || Said::Nothing, (Err(Unknown::Unavailable), true)).await;
+    check(&answers, "a", start, || Said::Nothing, (Err(Unknown::Unavailable), true)).await;
+    check(&answers, "a", start, ann, (Ok("ann"), true)).await;
     use AskedOutcome::{Answered, Failed};
     assert_eq!(heard.outcomes(), [Failed, Failed, Answered]);
 }
@@ -134,13 +134,13 @@ async fn who_leaves_while_asking_leaves_the_question_to_the_next() {
     let start = Instant::now();
     {
         let mut leaving = Box::pin(answers.find(credential, start, std::future::pending));
-        let polled = futures_poll_once(leaving.as_mut());
+        let polled = poll_once(leaving.as_mut());
         assert!(polled.is_none());
     }
-    check(&answers, "a", start, ann, (Ok("ann"), true));
+    check(&answers, "a", start, ann, (Ok("ann"), true)).await;
 }
 
-fn futures_poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
     match future.poll(&mut context) {
         std::task::Poll::Ready(value) => Some(value),
@@ -148,39 +148,39 @@ fn futures_poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Outp
     }
 }
 
-#[test]
-fn a_logout_is_felt_at_once() {
+#[tokio::test]
+async fn a_logout_is_felt_at_once() {
     let answers = answers(&Heard::default());
     let start = Instant::now();
     let no = || Said::Refused(Refusal::NotRecognised);
     let refused = Err(Unknown::Refused(Refusal::NotRecognised));
-    check(&answers, "a", start, ann, (Ok("ann"), true));
-    check(&answers, "a2", start, ann, (Ok("ann"), true));
+    check(&answers, "a", start, ann, (Ok("ann"), true)).await;
+    check(&answers, "a2", start, ann, (Ok("ann"), true)).await;
 
     let ending = answers.end(digest(&answers, "a"));
     // While it is under way every request asks for itself, and nothing is kept.
-    check(&answers, "a", start, ann, (Ok("ann"), true));
-    check(&answers, "a", start, ann, (Ok("ann"), true));
-    check(&answers, "a2", start, no, (Ok("ann"), false));
+    check(&answers, "a", start, ann, (Ok("ann"), true)).await;
+    check(&answers, "a", start, ann, (Ok("ann"), true)).await;
+    check(&answers, "a2", start, no, (Ok("ann"), false)).await;
     drop(ending);
 
     let later = Instant::now() + Duration::from_millis(1);
-    check(&answers, "a", later, no, (refused, true));
+    check(&answers, "a", later, no, (refused, true)).await;
     // Another session of the same person: a changed password may have ended it too.
-    check(&answers, "a2", later, ann, (Ok("ann"), true));
-    check(&answers, "a2", later, no, (Ok("ann"), false));
+    check(&answers, "a2", later, ann, (Ok("ann"), true)).await;
+    check(&answers, "a2", later, no, (Ok("ann"), false)).await;
 }
 
-#[test]
-fn endings_may_overlap() {
+#[tokio::test]
+async fn endings_may_overlap() {
     let answers = answers(&Heard::default());
     let start = Instant::now();
     let (first, second) =
         (answers.end(digest(&answers, "a")), answers.end(digest(&answers, "a")));
     drop(first);
-    check(&answers, "a", start, ann, (Ok("ann"), true));
-    check(&answers, "a", start, ann, (Ok("ann"), true));
+    check(&answers, "a", start, ann, (Ok("ann"), true)).await;
+    check(&answers, "a", start, ann, (Ok("ann"), true)).await;
     drop(second);
-    check(&answers, "a", start, ann, (Ok("ann"), true));
-    check(&answers, "a", start, ann, (Ok("ann"), false));
+    check(&answers, "a", start, ann, (Ok("ann"), true)).await;
+    check(&answers, "a", start, ann, (Ok("ann"), false)).await;
 }
