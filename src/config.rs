@@ -14,6 +14,7 @@ mod files;
 mod identity;
 mod limits;
 mod listen;
+mod path_pattern;
 mod places;
 mod secret;
 mod section;
@@ -21,6 +22,7 @@ mod settings;
 mod substitution;
 mod surroundings;
 mod telemetry;
+pub(crate) mod tenant;
 #[cfg(test)]
 mod tests;
 mod traces;
@@ -107,7 +109,14 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
     };
     let upstream = at
         .required("upstream", |reader, node, name| upstream::read(reader, node, name, &mut places));
-    let identity = at.required("identity", identity::read);
+    let asks_for_certificates = listeners.iter().any(|listener| {
+        listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
+    });
+    let around = identity::Around::new((!listeners.is_empty()).then_some(asks_for_certificates));
+    let identity = at.required("identity", |reader, node, name| {
+        identity::read(reader, node, name, around)
+    });
+    let tenant = at.or("tenant", tenant::read, TenantNames::default());
     let usual_policies = at.reader().resolve(Settings::POLICIES);
     let policies = at.or("policies", value::folder, usual_policies);
     let keys = at.optional("keys", value::file(files::not_empty));
@@ -141,6 +150,7 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         listeners,
         upstream: upstream?,
         identity: identity?,
+        tenant,
         policies,
         keys,
         limits,

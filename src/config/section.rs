@@ -218,6 +218,19 @@ pub(super) fn items<'n>(reader: &mut Reader<'_>, node: &'n Node, name: &str) -> 
     Some(items)
 }
 
+/// Reads a value, or every item of a list of such values.
+pub(super) fn one_or_each<'n, 'w, T>(
+    reader: &mut Reader<'w>,
+    node: &'n Node,
+    name: &str,
+    mut read: impl FnMut(&mut Reader<'w>, &'n Node, &str) -> Option<T>,
+) -> Option<Vec<T>> {
+    match node.value {
+        Value::List(_) => each(reader, node, name, read),
+        _ => read(reader, node, name).map(|one| vec![one]),
+    }
+}
+
 /// Reads every item of a list, so that each faulty one is reported; `None` if any is.
 pub(super) fn each<'n, 'w, T>(
     reader: &mut Reader<'w>,

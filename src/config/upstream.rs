@@ -12,12 +12,12 @@ use super::value;
 use crate::diagnostic::Finding;
 use crate::yaml::{Node, Value};
 
-/// Scheme, host and port of the CRM.
+/// Scheme, host and port of a server.
 #[derive(Debug, PartialEq, Eq)]
-struct Origin {
-    is_https: bool,
-    host: String,
-    port: u16,
+pub(super) struct Origin {
+    pub(super) is_https: bool,
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
 pub(super) fn read(
@@ -101,7 +101,8 @@ fn origin_at(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Origin>
     Some(origin)
 }
 
-fn origin(text: &str) -> Result<Origin, Remedy> {
+/// Reads `scheme://host:port`.
+pub(super) fn origin(text: &str) -> Result<Origin, Remedy> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let is_https = match scheme {
         "http" => false,

@@ -45,6 +45,8 @@ refusals! {
     BodyTimeout "body_timeout" "The client took too long to send its request body."
     CredentialsMissing "credentials_missing" "Nothing in the request says who calls."
     CredentialsInvalid "credentials_invalid" "What the request says of its caller does not hold."
+    IdentityUnavailable "identity_unavailable" "Whoever knows the caller gave no usable answer."
+    TenantMismatch "tenant_mismatch" "The request names another company than its caller's."
     NoKnownRole "no_known_role" "The caller has no role that the policies know."
     FieldNotWritable "field_not_writable" "The request writes a field that the caller may not write."
     RequestEncoded "request_encoded" "The body of a governed write has a content coding."
