@@ -4,6 +4,10 @@
 //! says is kept once for each role that reads it, already masked for that role; the raw record is
 //! nowhere in it.
 
+pub mod dispatch;
+pub mod journal;
+pub mod seen;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;

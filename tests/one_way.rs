@@ -32,7 +32,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("fail_point", &[]),
     ("store", &["fail_point"]),
-    ("event", &[]),
+    ("event", &["fail_point", "store"]),
     ("admin", &["problem", "config", "telemetry"]),
     ("proxy", PROXY),
     ("server", &[]),
