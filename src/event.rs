@@ -8,6 +8,9 @@ pub mod detect;
 pub mod address;
 pub mod envelope;
 pub mod sink;
+pub mod dispatch;
+pub mod journal;
+pub mod seen;
 
 use std::collections::BTreeMap;
 
