@@ -9,6 +9,7 @@
 //! somebody wrote one into it all the same, no finding shows it.
 
 mod admin;
+mod audit;
 mod files;
 mod identity;
 mod limits;
@@ -118,6 +119,17 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
     };
     let threads = at.or("threads", value::count(0..=1024), 0);
     let drain = at.or("drain", value::timeout, Settings::DRAIN);
+    let data_dir = at.optional("data_dir", value::folder);
+    let has_data_dir = at.is_written("data_dir");
+    let audit = at.optional("audit", audit::read);
+    if at.is_written("audit") && !has_data_dir {
+        let finding = Finding::error("config::no_data_dir", "`audit` needs `data_dir`")
+            .label("the ledger is kept there")
+            .help("add `data_dir: /var/lib/fieldgate`, a folder on a disk that stays");
+        at.report(finding, &["audit"]);
+    }
+    // Where there is a folder for it, the ledger is kept unless somebody says no.
+    let audit = audit.unwrap_or_else(|| has_data_dir.then(Audit::default));
     if !at.is_written("policies") {
         files::require_usual_policies(at.reader());
     }
@@ -134,6 +146,8 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         admin,
         threads,
         drain,
+        data_dir,
+        audit,
     })
 }
 

@@ -161,6 +161,8 @@ admin:
   listen: 0.0.0.0:9902
   token_file: admin.token
   hosts: [Ops.Example]
+data_dir: tls
+audit: { mode: required, keep_days: 30, queue: 100 }
 "#,
     );
     let token = settings.admin.token.as_ref().map(|token| token.expose_secret().to_owned());
@@ -204,6 +206,15 @@ admin: { token_env: ADMIN_TOKEN }
     assert_eq!(jwt.issuer.as_deref(), Some("${PORT}"));
     let token = settings.admin.token.as_ref().map(|token| token.expose_secret().to_owned());
     assert_eq!(token.as_deref(), Some("0123456789abcdef"));
+}
+
+#[test]
+fn the_ledger_is_kept_where_there_is_a_folder_unless_somebody_says_no() {
+    let audit = |more: &str| settings(&format!("{MINIMAL}{more}")).audit.map(|audit| audit.mode);
+    assert_eq!(audit(""), None);
+    assert_eq!(audit("data_dir: tls\n"), Some(AuditMode::BestEffort));
+    assert_eq!(audit("data_dir: tls\naudit: { mode: off }\n"), None);
+    assert_eq!(audit("data_dir: tls\naudit: { mode: required }\n"), Some(AuditMode::Required));
 }
 
 #[test]
@@ -294,7 +305,7 @@ impl Surroundings for Documented {
     }
 
     fn is_folder(&self, path: &Path) -> bool {
-        path.ends_with("policies")
+        path.ends_with("policies") || path.ends_with("data")
     }
 }
 
@@ -357,6 +368,7 @@ telemetry:
   log: { qqqqqqqqqqqqqqqqqqq: 1 }
   traces: { qqqqqqqqqqqqqqqqqqq: 1, headers: [{ qqqqqqqqqqqqqqqqqqq: 1 }] }
 admin: { qqqqqqqqqqqqqqqqqqq: 1 }
+audit: { qqqqqqqqqqqqqqqqqqq: 1 }
 ";
 
 #[test]
