@@ -9,6 +9,7 @@
 //! somebody wrote one into it all the same, no finding shows it.
 
 mod admin;
+mod audit;
 mod events;
 mod files;
 mod identity;
@@ -141,6 +142,15 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
             .help("add `data_dir: /var/lib/fieldgate`, a folder on a disk that stays");
         at.report(finding, &["events"]);
     }
+    let audit = at.optional("audit", audit::read);
+    if at.is_written("audit") && !has_data_dir {
+        let finding = Finding::error("config::no_data_dir", "`audit` needs `data_dir`")
+            .label("the ledger is kept there")
+            .help("add `data_dir: /var/lib/fieldgate`, a folder on a disk that stays");
+        at.report(finding, &["audit"]);
+    }
+    // Where there is a folder for it, the ledger is kept unless somebody says no.
+    let audit = audit.unwrap_or_else(|| has_data_dir.then(Audit::default));
     if !at.is_written("policies") {
         files::require_usual_policies(at.reader());
     }
@@ -160,6 +170,7 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         drain,
         data_dir,
         events,
+        audit,
     })
 }
 

@@ -3,6 +3,7 @@
 //! The rooms and the one-way rule between them are drawn in `docs/architecture.md`.
 
 pub mod admin;
+pub mod audit;
 pub mod cli;
 pub mod condition;
 pub mod config;

@@ -45,6 +45,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// What is told of observed writes; there is a `data_dir` where it is set.
     pub events: Option<Events>,
+    /// The audit ledger; there is a `data_dir` where it is set.
+    pub audit: Option<Audit>,
 }
 
 impl Settings {
@@ -347,4 +349,40 @@ impl Default for Admin {
         let address = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9901));
         Self { address, token: None, hosts: Vec::new() }
     }
+}
+
+/// The audit ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct Audit {
+    /// Whether answers wait for their entry.
+    pub mode: AuditMode,
+    /// How long entries are kept.
+    pub keep: Duration,
+    /// Most entries that wait to be written.
+    pub queue: usize,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        let keep = Duration::from_secs(365 * 24 * 3600);
+        Self { mode: AuditMode::BestEffort, keep, queue: 4096 }
+    }
+}
+
+/// Whether answers wait for their entry in the audit ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditMode {
+    /// No entry, no answer.
+    Required,
+    /// Answers wait for nothing; what is lost is counted.
+    BestEffort,
+}
+
+impl AuditMode {
+    /// Both, and that there is no ledger, with the word that the configuration uses for it.
+    pub const ALL: [(&'static str, Option<Self>); 3] = [
+        ("required", Some(Self::Required)),
+        ("best_effort", Some(Self::BestEffort)),
+        ("off", None),
+    ];
 }

@@ -205,6 +205,7 @@ events:
         monitor: http://nats-1:8222
     - file: { name: trail, role: audit, path: events.jsonl, rotate: { size: 1MiB, keep: 2 } }
     - stdout: { name: console, role: audit }
+audit: { mode: required, keep_days: 30, queue: 100 }
 "#,
     );
     let token = settings.admin.token.as_ref().map(|token| token.expose_secret().to_owned());
@@ -261,6 +262,15 @@ admin: { token_env: ADMIN_TOKEN }
     assert_eq!(jwt.issuer.as_deref(), Some("${PORT}"));
     let token = settings.admin.token.as_ref().map(|token| token.expose_secret().to_owned());
     assert_eq!(token.as_deref(), Some("0123456789abcdef"));
+}
+
+#[test]
+fn the_ledger_is_kept_where_there_is_a_folder_unless_somebody_says_no() {
+    let audit = |more: &str| settings(&format!("{MINIMAL}{more}")).audit.map(|audit| audit.mode);
+    assert_eq!(audit(""), None);
+    assert_eq!(audit("data_dir: tls\n"), Some(AuditMode::BestEffort));
+    assert_eq!(audit("data_dir: tls\naudit: { mode: off }\n"), None);
+    assert_eq!(audit("data_dir: tls\naudit: { mode: required }\n"), Some(AuditMode::Required));
 }
 
 #[test]
@@ -351,7 +361,8 @@ impl Surroundings for Documented {
     }
 
     fn is_folder(&self, path: &Path) -> bool {
-        path.ends_with("policies") || path.ends_with("fieldgate")
+        let known = ["policies", "fieldgate", "data"];
+        known.iter().any(|known| path.ends_with(known))
     }
 }
 
@@ -427,6 +438,7 @@ events:
     - nats: { qqqqqqqqqqqqqqqqqqq: 1, tls: { qqqqqqqqqqqqqqqqqqq: 1 } }
     - file: { qqqqqqqqqqqqqqqqqqq: 1, rotate: { qqqqqqqqqqqqqqqqqqq: 1 } }
     - stdout: { qqqqqqqqqqqqqqqqqqq: 1 }
+audit: { qqqqqqqqqqqqqqqqqqq: 1 }
 ";
 
 #[test]

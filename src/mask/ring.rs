@@ -3,6 +3,7 @@
 //! New masks use the active key. Older keys stay for what they have masked. Secrets are random, 32
 //! bytes long, different from each other, wiped when dropped, and never printed.
 
+mod derived;
 mod generate;
 mod load;
 mod read;

@@ -81,6 +81,14 @@ metrics! {
         "Warnings and errors not written because they repeat."
     SPANS Counter "fieldgate_spans_total" ["outcome"]
         "Spans worth keeping, by what became of them."
+    AUDIT_ENTRIES Counter "fieldgate_audit_entries_total" ["outcome"]
+        "Entries of the audit ledger, by what became of them."
+    STORE_COMMITS Counter "fieldgate_store_commits_total" ["outcome"]
+        "Transactions of the store, each with one fsync."
+    STORE_FSYNC Histogram "fieldgate_store_fsync_duration_seconds" []
+        "Time that a commit took until it was on disk."
+    STORE_HEALTHY Gauge "fieldgate_store_healthy" []
+        "1 as long as the store takes writes; absent without a data folder."
     QUEUE_DEPTH Gauge "fieldgate_queue_depth" ["queue"]
         "Entries that wait now."
     QUEUE_CAPACITY Gauge "fieldgate_queue_capacity" ["queue"]
@@ -129,6 +137,17 @@ pub const SEVERAL_ROLES: &str = "several";
 /// The values of the `outcome` label of [`SPANS`]: sent, lost because the queue was full, lost
 /// because the collector did not take them.
 pub const SPAN_OUTCOMES: [&str; 3] = ["exported", "dropped", "failed"];
+
+/// The values of the `outcome` label of [`AUDIT_ENTRIES`]: on disk, lost because the queue was full,
+/// lost because the store did not take them.
+pub const AUDIT_OUTCOMES: [&str; 3] = ["written", "dropped", "failed"];
+
+/// The values of the `outcome` label of [`STORE_COMMITS`].
+pub const COMMIT_OUTCOMES: [&str; 2] = ["success", "failure"];
+
+/// The bounds for what a commit takes: a good disk is below a millisecond, a bad one above ten.
+pub const FSYNC_BUCKETS: &[f64] =
+    &[0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 /// The scope that all spans name as their maker.
 pub const SCOPE: &str = "fieldgate";

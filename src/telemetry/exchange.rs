@@ -97,6 +97,7 @@ pub struct Exchange {
     user_agent: Option<String>,
     host: Option<String>,
     objects: Vec<String>,
+    object_count: u64,
     touched: Vec<Touched>,
     stages: Stages,
     upstream: Option<Duration>,
@@ -134,6 +135,7 @@ impl Exchange {
             user_agent: None,
             host: None,
             objects: Vec::new(),
+            object_count: 0,
             touched: Vec::new(),
             stages: Stages::default(),
             upstream: None,
@@ -181,6 +183,7 @@ impl Exchange {
 
     /// Adds the id of a record that the answer holds; past a hundred they are only counted.
     pub fn add_object(&mut self, id: &str) {
+        self.object_count += 1;
         if self.objects.len() < MOST_OBJECTS {
             self.objects.push(bounded(id, LONGEST_ID));
         }
@@ -256,6 +259,12 @@ impl Exchange {
     #[must_use]
     pub fn objects(&self) -> &[String] {
         &self.objects
+    }
+
+    /// How many records the answer holds, as far as it is known.
+    #[must_use]
+    pub fn object_count(&self) -> u64 {
+        self.object_count
     }
 
     /// What became of the fields of the answer, as far as it is known.

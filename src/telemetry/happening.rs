@@ -193,6 +193,153 @@ impl SpansTakenAgain {
     }
 }
 
+/// Entries of the audit ledger are on disk, or are not.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditWritten {
+    /// How many.
+    pub count: u64,
+    /// Whether they are.
+    pub is_written: bool,
+}
+
+impl AuditWritten {
+    /// Counts it; a line for each would be a second ledger.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        let metrics = &telemetry.inner.metrics;
+        let counter = if self.is_written { &metrics.audit_written } else { &metrics.audit_failed };
+        counter.inc_by(self.count);
+    }
+}
+
+/// An entry of the audit ledger did not fit into the queue.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditDropped;
+
+impl AuditDropped {
+    /// Counts and tells it; lines that repeat are withheld.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.inner.metrics.audit_dropped.inc();
+        telemetry.note(note(Level::WARN, "an audit entry was dropped, too many wait"));
+    }
+}
+
+/// The audit ledger cannot be written.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditStopped {
+    /// Why, from a closed list.
+    pub reason: &'static str,
+}
+
+impl AuditStopped {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.note(
+            note(Level::ERROR, "the audit ledger cannot be written").with("reason", self.reason),
+        );
+    }
+}
+
+/// The audit ledger is written again.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditWorksAgain;
+
+impl AuditWorksAgain {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.note(note(Level::INFO, "the audit ledger is written again"));
+    }
+}
+
+/// The audit ledger was found damaged when it was opened. It goes on, and says so in itself.
+#[derive(Debug, Clone, Copy)]
+pub struct AuditDamaged {
+    /// What was found.
+    pub what: &'static str,
+}
+
+impl AuditDamaged {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        let message = "the audit ledger is damaged, `fieldgate audit verify` says where";
+        telemetry.note(note(Level::ERROR, message).with("found", self.what));
+    }
+}
+
+/// How far the audit ledger has come. Kept elsewhere, the line proves later that nothing up to here
+/// is missing: `fieldgate audit verify --anchor NUMBER:HASH`.
+#[derive(Debug, Clone)]
+pub struct AuditCheckpoint {
+    /// The last entry.
+    pub number: u64,
+    /// Its hash.
+    pub hash: String,
+    /// The id of the key that signed it.
+    pub key: Option<String>,
+}
+
+impl AuditCheckpoint {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.note(
+            note(Level::INFO, "audit checkpoint")
+                .with("number", self.number)
+                .with("hash", self.hash.as_str())
+                .with("key", self.key.as_deref()),
+        );
+    }
+}
+
+/// A transaction of the store is on disk.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreCommitted {
+    /// What the commit took.
+    pub fsync: Duration,
+}
+
+impl StoreCommitted {
+    /// Counts it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        let metrics = &telemetry.inner.metrics;
+        metrics.store_commits.inc();
+        metrics.store_fsync.observe(self.fsync.as_secs_f64());
+    }
+}
+
+/// A transaction of the store could not be committed.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreFailed {
+    /// Why, from a closed list.
+    pub fault: &'static str,
+}
+
+impl StoreFailed {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.inner.metrics.store_failures.inc();
+        telemetry.note(note(Level::ERROR, "the store could not commit").with("fault", self.fault));
+    }
+}
+
+/// The store takes writes, or does not.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreHealth {
+    /// What ails it, from a closed list; `None` where it is healthy.
+    pub fault: Option<&'static str>,
+}
+
+impl StoreHealth {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.inner.metrics.show_store(self.fault.is_none());
+        telemetry.note(match self.fault {
+            None => note(Level::INFO, "the store takes writes"),
+            Some(fault) => {
+                note(Level::ERROR, "the store does not take writes").with("fault", fault)
+            }
+        });
+    }
+}
+
 /// No new requests are taken; those under way may end.
 #[derive(Debug, Clone, Copy)]
 pub struct Draining {

@@ -53,6 +53,13 @@ pub(super) struct Metrics {
     pub(super) spans_exported: IntCounter,
     pub(super) spans_dropped: IntCounter,
     pub(super) spans_failed: IntCounter,
+    pub(super) audit_written: IntCounter,
+    pub(super) audit_dropped: IntCounter,
+    pub(super) audit_failed: IntCounter,
+    pub(super) store_commits: IntCounter,
+    pub(super) store_failures: IntCounter,
+    pub(super) store_fsync: Histogram,
+    store_healthy: IntGaugeVec,
     pub(super) depths: Depths,
     exemplars: Exemplars,
 }
@@ -121,6 +128,11 @@ impl Metrics {
         let library = maker.counters(&catalogue::LIBRARY_MESSAGES)?;
         let spans = maker.counters(&catalogue::SPANS)?;
         let [exported, dropped, failed] = catalogue::SPAN_OUTCOMES;
+        let audit = maker.counters(&catalogue::AUDIT_ENTRIES)?;
+        let [audit_written, audit_dropped, audit_failed] = catalogue::AUDIT_OUTCOMES;
+        let store = maker.counters(&catalogue::STORE_COMMITS)?;
+        let [committed, not_committed] = catalogue::COMMIT_OUTCOMES;
+        let fsync = maker.histograms(&catalogue::STORE_FSYNC, catalogue::FSYNC_BUCKETS)?;
         let depths = maker.register(Depths::new()?)?;
         maker
             .gauges(&catalogue::BUILD_INFO)?
@@ -178,6 +190,13 @@ impl Metrics {
             spans_exported: spans.with_label_values(&[exported]),
             spans_dropped: spans.with_label_values(&[dropped]),
             spans_failed: spans.with_label_values(&[failed]),
+            audit_written: audit.with_label_values(&[audit_written]),
+            audit_dropped: audit.with_label_values(&[audit_dropped]),
+            audit_failed: audit.with_label_values(&[audit_failed]),
+            store_commits: store.with_label_values(&[committed]),
+            store_failures: store.with_label_values(&[not_committed]),
+            store_fsync: fsync.with_label_values::<&str>(&[]),
+            store_healthy: maker.gauges(&catalogue::STORE_HEALTHY)?,
             depths,
             exemplars: Exemplars::default(),
             registry: registry.clone(),
@@ -215,6 +234,11 @@ impl Metrics {
     pub(super) fn show_revision(&self, revision: &str) {
         self.policy_info.reset();
         self.policy_info.with_label_values(&[revision]).set(1);
+    }
+
+    /// Shows whether the store takes writes. Before the first call there is nothing to show.
+    pub(super) fn show_store(&self, is_healthy: bool) {
+        self.store_healthy.with_label_values::<&str>(&[]).set(i64::from(is_healthy));
     }
 
     /// Counts one ended exchange. One whose spans are kept becomes an exemplar.

@@ -40,6 +40,7 @@ fn named() -> Metrics {
         rules: &[("lead".into(), "sales_rep:$.email".into())],
     });
     let queue = || Some((3, 100));
+    metrics.show_store(true);
     metrics.depths.watch(super::super::Waiting::Audit, Box::new(queue));
     metrics
 }
