@@ -185,7 +185,7 @@ impl Observer {
             event: &message.id.to_string(),
             correlation_id: &message.correlation_id,
             attempt,
-            reason: &reason.to_string(),
+            reason: &reason.name(),
             is_dead,
         }
         .emit(&self.0);
