@@ -1,12 +1,18 @@
 //! The configuration as checked: what the rest of the program reads. Every value is usable as is.
 
+mod events;
+mod identity;
+
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
-use ipnet::IpNet;
 use secrecy::SecretString;
+
+pub use events::*;
+pub use self::identity::*;
+pub use super::path_pattern::PathPattern;
 
 const MIB: usize = 1 << 20;
 
@@ -18,7 +24,9 @@ pub struct Settings {
     /// The CRM.
     pub upstream: Upstream,
     /// How callers are recognised, in the order tried.
-    pub identity: Vec<IdentitySource>,
+    pub identity: Vec<IdentityEntry>,
+    /// Where a request names a company.
+    pub tenant: TenantNames,
     /// The folder with the policy files.
     pub policies: PathBuf,
     /// The key ring file; `None` where no policy needs a key.
@@ -33,6 +41,10 @@ pub struct Settings {
     pub threads: usize,
     /// How long SIGTERM waits for requests under way.
     pub drain: Duration,
+    /// The folder for what must outlive the process; it exists.
+    pub data_dir: Option<PathBuf>,
+    /// What is told of observed writes; there is a `data_dir` where it is set.
+    pub events: Option<Events>,
 }
 
 impl Settings {
@@ -60,6 +72,32 @@ pub struct ListenerTls {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// Who vouches for the certificates of clients; `None` asks for none.
+    pub client_ca: Option<ClientCa>,
+}
+
+/// How the certificates of clients are checked.
+#[derive(Debug, Clone)]
+pub struct ClientCa {
+    /// A PEM file with the roots that their certificates must lead to.
+    pub file: PathBuf,
+    /// Whether a client may do without.
+    pub demand: CertificateDemand,
+}
+
+/// Whether a client needs a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateDemand {
+    /// No connection without one.
+    Required,
+    /// A client without one may be recognised by something else.
+    Optional,
+}
+
+impl CertificateDemand {
+    /// Both with the word that the configuration uses for them.
+    pub const ALL: [(&'static str, Self); 2] =
+        [("required", Self::Required), ("optional", Self::Optional)];
 }
 
 /// The CRM that Fieldgate stands in front of.
@@ -98,107 +136,13 @@ impl Upstream {
     pub const POOL_IDLE: Duration = Duration::from_secs(60);
 }
 
-/// How the CRM's certificate is checked. Verification cannot be switched off.
-#[derive(Debug)]
+/// How a server's certificate is checked. Verification cannot be switched off.
+#[derive(Debug, Clone)]
 pub struct UpstreamTls {
     /// The name to ask for and verify; the host unless set.
     pub server_name: String,
     /// A PEM file with the roots to trust instead of the system's.
     pub ca: Option<PathBuf>,
-}
-
-/// One way to recognise a caller.
-#[derive(Debug)]
-pub enum IdentitySource {
-    /// `Authorization: Bearer` with a JWT.
-    Jwt(Jwt),
-    /// `Authorization: Bearer` with one of these tokens.
-    StaticTokens(Vec<StaticToken>),
-    /// Headers set by a proxy in front that has authenticated the caller.
-    TrustedHeaders(TrustedHeaders),
-}
-
-/// How a JWT is verified and read.
-#[derive(Debug)]
-pub struct Jwt {
-    /// The one algorithm accepted; the token's own `alg` must equal it.
-    pub algorithm: JwtAlgorithm,
-    /// The file with the key: PEM public key, or the raw secret for HS256.
-    pub key: PathBuf,
-    /// Required `iss`.
-    pub issuer: Option<String>,
-    /// Required `aud`.
-    pub audience: Option<String>,
-    /// Clock skew allowed, at most 60 s.
-    pub leeway: Duration,
-    /// The claim with the subject.
-    pub subject_claim: String,
-    /// The claim with the roles, a string or a list; dots walk into objects.
-    pub roles_claim: String,
-    /// The claim with the tenant.
-    pub tenant_claim: Option<String>,
-}
-
-impl Jwt {
-    /// `leeway` unless set.
-    pub const LEEWAY: Duration = Duration::from_secs(30);
-    /// The most that `leeway` may be.
-    pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
-    /// `subject_claim` unless set.
-    pub const SUBJECT_CLAIM: &'static str = "sub";
-    /// `roles_claim` unless set.
-    pub const ROLES_CLAIM: &'static str = "roles";
-    /// The fewest bytes of a secret for HS256.
-    pub const MIN_SECRET_BYTES: usize = 32;
-}
-
-/// The JWT algorithms that are accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JwtAlgorithm {
-    /// HMAC with SHA-256.
-    Hs256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// ECDSA with P-256 and SHA-256.
-    Es256,
-    /// Ed25519.
-    EdDsa,
-}
-
-impl JwtAlgorithm {
-    /// Every algorithm with the name that RFC 7518 and RFC 8037 give it.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("HS256", Self::Hs256),
-        ("RS256", Self::Rs256),
-        ("ES256", Self::Es256),
-        ("EdDSA", Self::EdDsa),
-    ];
-}
-
-/// A token known by its digest.
-#[derive(Debug)]
-pub struct StaticToken {
-    /// SHA-256 of the token.
-    pub sha256: [u8; 32],
-    /// Who it stands for.
-    pub subject: String,
-    /// The roles it carries.
-    pub roles: Vec<String>,
-    /// The company it belongs to.
-    pub tenant: Option<String>,
-}
-
-/// Headers from a trusted peer. From anyone else the same headers are stripped.
-#[derive(Debug)]
-pub struct TrustedHeaders {
-    /// Whom to believe.
-    pub peers: Vec<IpNet>,
-    /// Header with the subject.
-    pub subject: HeaderName,
-    /// Header with the roles, separated by commas.
-    pub roles: HeaderName,
-    /// Header with the tenant.
-    pub tenant: Option<HeaderName>,
 }
 
 /// Bounds on what one request, and all of them together, may use.
@@ -259,6 +203,10 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// Level of the application log.
     pub log_level: LogLevel,
+    /// The headers by which a client's trace is continued.
+    pub trace_headers: TraceHeaders,
+    /// Where spans go; `None` makes none.
+    pub traces: Option<Traces>,
 }
 
 impl Default for Telemetry {
@@ -269,8 +217,64 @@ impl Default for Telemetry {
             environment: "production".to_owned(),
             log_format: LogFormat::Json,
             log_level: LogLevel::Info,
+            trace_headers: TraceHeaders::W3c,
+            traces: None,
         }
     }
+}
+
+/// The headers by which a client's trace is continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TraceHeaders {
+    /// `traceparent` and `tracestate`.
+    W3c,
+    /// These, and B3 where there is no valid `traceparent`.
+    B3,
+}
+
+impl TraceHeaders {
+    /// Both with the word that the configuration uses for it.
+    pub const ALL: [(&'static str, Self); 2] = [("w3c", Self::W3c), ("b3", Self::B3)];
+}
+
+/// The collector that spans go to, and which are kept.
+#[derive(Debug)]
+pub struct Traces {
+    /// Its URL.
+    pub endpoint: http::Uri,
+    /// How it is spoken to.
+    pub protocol: TraceProtocol,
+    /// Headers to send with every batch.
+    pub headers: Vec<(HeaderName, SecretString)>,
+    /// How many of the fast successes whose trace begins here are kept, from 0 to 1.
+    pub share: f64,
+    /// A request that took longer is kept.
+    pub slow: Duration,
+    /// Most exchanges that wait to be sent; more are dropped and counted.
+    pub queue: usize,
+}
+
+impl Traces {
+    /// `share` unless set.
+    pub const SHARE: f64 = 0.1;
+    /// `slow` unless set.
+    pub const SLOW: Duration = Duration::from_secs(2);
+    /// `queue` unless set.
+    pub const QUEUE: usize = 2048;
+}
+
+/// How a collector is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TraceProtocol {
+    /// OTLP over gRPC.
+    Grpc,
+    /// OTLP over HTTP, as protobuf.
+    Http,
+}
+
+impl TraceProtocol {
+    /// Both with the word that the configuration uses for it.
+    pub const ALL: [(&'static str, Self); 2] = [("grpc", Self::Grpc), ("http", Self::Http)];
 }
 
 /// Form of the log.
@@ -308,6 +312,17 @@ impl LogLevel {
         ("info", Self::Info),
         ("debug", Self::Debug),
     ];
+
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 /// The listener for operators.
