@@ -24,7 +24,7 @@ mod row;
 mod schema;
 mod sinks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
