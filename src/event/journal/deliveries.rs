@@ -174,7 +174,7 @@ impl Attempted<'_> {
         state: &str,
         failure: Option<DeliveryFailure>,
     ) -> rusqlite::Result<()> {
-        let failure = failure.map(name);
+        let failure = failure.map(DeliveryFailure::name);
         let subject: Option<Option<i64>> = transaction
             .prepare_cached(
                 "UPDATE journal_deliveries
