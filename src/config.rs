@@ -10,21 +10,26 @@
 
 mod admin;
 mod audit;
+mod events;
 mod files;
 mod identity;
 mod limits;
 mod listen;
+mod path_pattern;
 mod places;
+mod secret;
 mod section;
 mod settings;
 mod substitution;
 mod surroundings;
 mod telemetry;
+pub(crate) mod tenant;
 #[cfg(test)]
 mod tests;
 mod traces;
 mod units;
 mod upstream;
+mod url;
 mod value;
 
 use std::path::Path;
@@ -105,7 +110,13 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
     };
     let upstream = at
         .required("upstream", |reader, node, name| upstream::read(reader, node, name, &mut places));
-    let identity = at.required("identity", identity::read);
+    let asks_for_certificates = listeners
+        .iter()
+        .any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
+    let around = identity::Around::new((!listeners.is_empty()).then_some(asks_for_certificates));
+    let identity =
+        at.required("identity", |reader, node, name| identity::read(reader, node, name, around));
+    let tenant = at.or("tenant", tenant::read, TenantNames::default());
     let usual_policies = at.reader().resolve(Settings::POLICIES);
     let policies = at.or("policies", value::folder, usual_policies);
     let keys = at.optional("keys", value::file(files::not_empty));
@@ -130,6 +141,15 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
     }
     // Where there is a folder for it, the ledger is kept unless somebody says no.
     let audit = audit.unwrap_or_else(|| has_data_dir.then(Audit::default));
+    let events = at.optional("events", |reader, node, name| {
+        events::read(reader, node, name, data_dir.as_deref())
+    });
+    if at.is_written("events") && !has_data_dir {
+        let finding = Finding::error("config::no_data_dir", "`events` needs `data_dir`")
+            .label("events are kept until they are delivered")
+            .help("add `data_dir: /var/lib/fieldgate`, a folder on a disk that stays");
+        at.report(finding, &["events"]);
+    }
     if !at.is_written("policies") {
         files::require_usual_policies(at.reader());
     }
@@ -139,6 +159,7 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         listeners,
         upstream: upstream?,
         identity: identity?,
+        tenant,
         policies,
         keys,
         limits,
@@ -148,6 +169,7 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         drain,
         data_dir,
         audit,
+        events,
     })
 }
 

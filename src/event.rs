@@ -4,12 +4,19 @@
 //! says is kept once for each role that reads it, already masked for that role; the raw record is
 //! nowhere in it.
 
+pub mod address;
+pub mod detect;
+pub mod envelope;
+pub mod sink;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+use sink::Doubt;
 
 /// One domain event.
 #[derive(Debug, Clone)]
@@ -125,6 +132,16 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
 
     /// The role whose view of events it gets.
     fn role(&self) -> &str;
+
+    /// How many attempts may be under way at once.
+    fn parallel(&self) -> usize {
+        1
+    }
+
+    /// Looks at the receiver before the first delivery and tells what is doubtful about it.
+    async fn inspect(&self) -> Vec<Doubt> {
+        Vec::new()
+    }
 
     /// Tries once. `attempt` counts from 1.
     async fn deliver(&self, message: &Message, attempt: u32) -> Delivered;

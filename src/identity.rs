@@ -2,25 +2,41 @@
 //!
 //! An [`Identifier`] is built once from the configured sources and asked once a request. The first
 //! source whose kind of credential the request carries decides; a credential that is there and does
-//! not hold never falls through to the next kind. Building reads the key files; identifying is
-//! pure: the clock is an argument, nothing is logged, and no part of a token leaves this room in
-//! an error, a log line or `Debug` output.
+//! not hold never falls through to the next kind. Building reads the key files. Identifying waits
+//! only where another server must be asked, an issuer or the CRM itself, and asks it once; nobody
+//! is ever guessed while it does not answer. The clock is an argument, nothing is logged, and no
+//! part of a credential leaves this room in an error, a log line or `Debug` output.
 
+mod answers;
+mod arrival;
 mod authorization;
 mod bounds;
+mod certificate;
+mod claims;
+mod document;
 mod fault;
 mod identifier;
+mod introspection;
 mod jwt;
+mod kind;
 mod refusal;
+mod role_names;
 mod static_token;
+mod tenant;
+#[cfg(test)]
+mod tests;
 mod trusted_headers;
+mod who_am_i;
 
 use std::fmt;
 
+pub use arrival::Arrival;
 pub use bounds::{MAX_NAME_CHARS, MAX_ROLE_CHARS, MAX_ROLES, MAX_TOKEN_BYTES, is_role_name};
+pub use certificate::ShownCertificate;
 pub use fault::{IdentityFault, SourceFault};
-pub use identifier::Identifier;
+pub use identifier::{Farewell, Identified, Identifier, Sources};
 pub use jwt::KeyFault;
+pub use kind::{Asked, AskedOutcome, SourceKind, Told};
 pub use refusal::{Refusal, Unidentified};
 
 /// A caller whose identity a source has verified.

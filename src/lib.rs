@@ -16,6 +16,7 @@ pub mod guard;
 pub mod identity;
 pub mod json;
 pub mod mask;
+pub mod outbound;
 pub mod policy;
 pub mod problem;
 pub mod proxy;

@@ -9,6 +9,7 @@ mod answer;
 mod budget;
 mod call;
 mod context;
+mod fresh_read;
 mod gate;
 mod governance;
 pub(crate) mod head_clock;

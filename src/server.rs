@@ -23,9 +23,9 @@ use self::policies::Policies;
 use crate::admin::{self, AdminState, Condition, Readiness};
 use crate::config::{self, Settings};
 use crate::diagnostic::Finding;
-use crate::identity::Identifier;
+use crate::identity::{Identifier, Sources, Told};
 use crate::proxy::{Crm, Gate, GateParts};
-use crate::telemetry::{Draining, ListenerStarted, Purpose, Stopped, Telemetry};
+use crate::telemetry::{Draining, IdentityAsked, ListenerStarted, Purpose, Stopped, Telemetry};
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -75,10 +75,7 @@ impl Server {
     /// [`findings`](Self::findings).
     pub async fn start(settings: Settings, telemetry: Telemetry) -> Result<Self, StartError> {
         let readiness = Readiness::new();
-        let identifier = Identifier::build(&settings.identity, &|path| std::fs::read(path))
-            .map_err(|faults| {
-                StartError::Settings(faults.iter().map(ToString::to_string).collect())
-            })?;
+        let identifier = identifier(&settings, &telemetry)?;
         require_roots(&settings.upstream)?;
         let crm = Crm::new(settings.upstream).map_err(|error| error.to_string())?;
 
@@ -173,6 +170,20 @@ impl Server {
         policies.abort();
         Stopped { drained_for: began.elapsed() }.emit(&self.telemetry);
     }
+}
+
+fn identifier(settings: &Settings, telemetry: &Telemetry) -> Result<Identifier, StartError> {
+    let sources = Sources {
+        entries: &settings.identity,
+        tenant: &settings.tenant,
+        upstream: &settings.upstream,
+    };
+    let telemetry = telemetry.clone();
+    let told = Told::to(move |asked| IdentityAsked(asked).emit(&telemetry));
+    let identifier = Identifier::build(sources, &|path| std::fs::read(path), &told)
+        .map_err(|faults| StartError::Settings(faults.iter().map(ToString::to_string).collect()))?;
+    identifier.prefetch(Instant::now());
+    Ok(identifier)
 }
 
 /// Resolves once the server is told to stop.

@@ -37,8 +37,8 @@ pub use self::depth::Waiting;
 pub use self::exchange::{Exchange, Moment};
 pub use self::happening::{
     AuditCheckpoint, AuditDamaged, AuditDropped, AuditStopped, AuditWorksAgain, AuditWritten,
-    Draining, ListenerStarted, LogLevelChanged, PolicyReloadFailed, PolicyReloaded, Purpose,
-    SpansLost, SpansTakenAgain, Stopped, StoreCommitted, StoreFailed, StoreHealth,
+    Draining, IdentityAsked, ListenerStarted, LogLevelChanged, PolicyReloadFailed, PolicyReloaded,
+    Purpose, SpansLost, SpansTakenAgain, Stopped, StoreCommitted, StoreFailed, StoreHealth,
 };
 pub use self::label::{HttpVersion, Method, StatusClass};
 pub use self::memory::MemoryLog;

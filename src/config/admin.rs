@@ -1,13 +1,9 @@
 //! `admin`: the listener for operators, and who may use it.
 
-use secrecy::SecretString;
-
-use super::files;
 use super::places::Places;
+use super::secret;
 use super::section::{Reader, Section, each};
 use super::settings::Admin;
-use super::substitution::is_name;
-use super::units::Remedy;
 use super::value;
 use crate::diagnostic::Finding;
 use crate::yaml::Node;
@@ -28,8 +24,8 @@ pub(super) fn read(
     let usual = Admin::default();
     let mut at = Section::open(reader, node, name)?;
     let address = at.or("listen", value::address, usual.address);
-    let from_file = at.optional("token_file", token_file);
-    let from_env = at.optional("token_env", token_env);
+    let from_file = at.optional("token_file", secret::from_file(usable_token));
+    let from_env = at.optional("token_env", secret::from_env(usable_token));
     let hosts = at.or("hosts", hosts, Vec::new());
     at.refuse_secret("token", "put the token into a file and name it in `token_file`, or name an environment variable in `token_env`");
     let (has_file, has_env) = (at.is_written("token_file"), at.is_written("token_env"));
@@ -51,34 +47,6 @@ pub(super) fn read(
     at.close();
     places.listen(address, span);
     Some(Admin { address, token: from_file.or(from_env), hosts })
-}
-
-fn token_file(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<SecretString> {
-    let written = value::text(reader, node, name)?;
-    let path = reader.resolve(written);
-    let bytes = files::content(reader, node, name, &path, usable_token)?;
-    let token = String::from_utf8(bytes.trim_ascii().to_vec()).ok()?;
-    Some(token.into())
-}
-
-fn token_env(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<SecretString> {
-    let variable =
-        value::parsed(reader, node, name, "the name of an environment variable", |text| {
-            if is_name(text) {
-                return Ok(text.to_owned());
-            }
-            Err(Remedy::Borrowed("write the bare name, as in `FIELDGATE_ADMIN_TOKEN`"))
-        })?;
-    let fault = match reader.around.variable(&variable) {
-        None => ("is not set", "set it where Fieldgate is started"),
-        Some(token) => match usable_token(token.as_bytes()) {
-            Ok(()) => return Some(token.trim_ascii().to_owned().into()),
-            Err(fault) => fault,
-        },
-    };
-    let message = format!("`{name}`: the environment variable `{variable}` {}", fault.0);
-    reader.report(Finding::error("config::token", message).help(fault.1), node.span);
-    None
 }
 
 /// A token that can stand in a header and cannot be guessed at once.

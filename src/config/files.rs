@@ -103,6 +103,18 @@ pub(super) fn public_key(bytes: &[u8]) -> Result<(), (&'static str, &'static str
     Err(("holds no public key", "name a PEM file with `-----BEGIN PUBLIC KEY-----` in it"))
 }
 
+/// A set of public keys (RFC 7517).
+pub(super) fn key_set(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
+    let set = serde_json::from_slice::<serde_json::Value>(bytes).ok();
+    if set.is_some_and(|set| set.get("keys").is_some_and(serde_json::Value::is_array)) {
+        return Ok(());
+    }
+    Err((
+        "holds no set of keys",
+        "name a JSON file with `{\"keys\": [...]}`, as an issuer publishes it",
+    ))
+}
+
 /// A secret for HS256.
 pub(super) fn shared_secret(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> {
     if holds(bytes, "-----BEGIN ") {

@@ -3,7 +3,7 @@
 use super::files;
 use super::places::Places;
 use super::section::{Reader, Section, each};
-use super::settings::{Listener, ListenerTls, Settings};
+use super::settings::{CertificateDemand, ClientCa, Listener, ListenerTls, Settings};
 use super::value;
 use crate::diagnostic::Finding;
 use crate::yaml::{Node, Value};
@@ -58,6 +58,21 @@ fn tls(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<ListenerTls> 
     let mut at = Section::open(reader, node, name)?;
     let certificate = at.required("certificate", value::file(files::certificates));
     let key = at.required("key", value::file(files::private_key));
+    let file = at.optional("client_ca", value::file(files::certificates));
+    let demand = at.optional("client_certificate", value::word(&CertificateDemand::ALL));
+    if demand.is_some() && !at.is_written("client_ca") {
+        let finding = Finding::error(
+            "config::no_client_ca",
+            "`client_certificate` has no effect without `client_ca`",
+        )
+        .help("name the roots that certificates of clients must lead to in `client_ca`");
+        at.report(finding, &["client_certificate"]);
+    }
+    // A faulty file is a finding already, and must not read as none.
+    let is_faulty = at.is_written("client_ca") && file.is_none();
     at.close();
-    Some(ListenerTls { certificate: certificate?, key: key? })
+    let demand = demand.unwrap_or(CertificateDemand::Required);
+    let client_ca = file.map(|file| ClientCa { file, demand });
+    let tls = ListenerTls { certificate: certificate?, key: key?, client_ca };
+    (!is_faulty).then_some(tls)
 }

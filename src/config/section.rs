@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::surroundings::Surroundings;
 use crate::diagnostic::{Finding, SourceFile, Span};
-use crate::yaml::{Checker, Fields, Node, Value};
+use crate::yaml::{Checker, Fields, Key, Node, Value};
 
 /// What all sections share: the findings so far, and the world that values may name.
 pub(super) struct Reader<'w> {
@@ -181,6 +181,11 @@ impl<'r, 'w, 'n> Section<'r, 'w, 'n> {
         !self.fields.is_empty()
     }
 
+    /// All entries that nobody took yet, for mappings whose keys are the user's own names.
+    pub(super) fn rest(&mut self) -> Vec<&'n (Key, Node)> {
+        self.fields.take_rest()
+    }
+
     pub(super) fn reader(&mut self) -> &mut Reader<'w> {
         self.reader
     }
@@ -211,6 +216,19 @@ pub(super) fn items<'n>(reader: &mut Reader<'_>, node: &'n Node, name: &str) -> 
         return None;
     }
     Some(items)
+}
+
+/// Reads a value, or every item of a list of such values.
+pub(super) fn one_or_each<'n, 'w, T>(
+    reader: &mut Reader<'w>,
+    node: &'n Node,
+    name: &str,
+    mut read: impl FnMut(&mut Reader<'w>, &'n Node, &str) -> Option<T>,
+) -> Option<Vec<T>> {
+    match node.value {
+        Value::List(_) => each(reader, node, name, read),
+        _ => read(reader, node, name).map(|one| vec![one]),
+    }
 }
 
 /// Reads every item of a list, so that each faulty one is reported; `None` if any is.

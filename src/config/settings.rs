@@ -1,12 +1,18 @@
 //! The configuration as checked: what the rest of the program reads. Every value is usable as is.
 
+mod events;
+mod identity;
+
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use http::HeaderName;
-use ipnet::IpNet;
 use secrecy::SecretString;
+
+pub use self::identity::*;
+pub use super::path_pattern::PathPattern;
+pub use events::*;
 
 const MIB: usize = 1 << 20;
 
@@ -18,7 +24,9 @@ pub struct Settings {
     /// The CRM.
     pub upstream: Upstream,
     /// How callers are recognised, in the order tried.
-    pub identity: Vec<IdentitySource>,
+    pub identity: Vec<IdentityEntry>,
+    /// Where a request names a company.
+    pub tenant: TenantNames,
     /// The folder with the policy files.
     pub policies: PathBuf,
     /// The key ring file; `None` where no policy needs a key.
@@ -37,6 +45,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// The audit ledger; there is a `data_dir` where it is set.
     pub audit: Option<Audit>,
+    /// What is told of observed writes; there is a `data_dir` where it is set.
+    pub events: Option<Events>,
 }
 
 impl Settings {
@@ -64,6 +74,32 @@ pub struct ListenerTls {
     pub certificate: PathBuf,
     /// The private key.
     pub key: PathBuf,
+    /// Who vouches for the certificates of clients; `None` asks for none.
+    pub client_ca: Option<ClientCa>,
+}
+
+/// How the certificates of clients are checked.
+#[derive(Debug, Clone)]
+pub struct ClientCa {
+    /// A PEM file with the roots that their certificates must lead to.
+    pub file: PathBuf,
+    /// Whether a client may do without.
+    pub demand: CertificateDemand,
+}
+
+/// Whether a client needs a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateDemand {
+    /// No connection without one.
+    Required,
+    /// A client without one may be recognised by something else.
+    Optional,
+}
+
+impl CertificateDemand {
+    /// Both with the word that the configuration uses for them.
+    pub const ALL: [(&'static str, Self); 2] =
+        [("required", Self::Required), ("optional", Self::Optional)];
 }
 
 /// The CRM that Fieldgate stands in front of.
@@ -102,107 +138,13 @@ impl Upstream {
     pub const POOL_IDLE: Duration = Duration::from_secs(60);
 }
 
-/// How the CRM's certificate is checked. Verification cannot be switched off.
-#[derive(Debug)]
+/// How a server's certificate is checked. Verification cannot be switched off.
+#[derive(Debug, Clone)]
 pub struct UpstreamTls {
     /// The name to ask for and verify; the host unless set.
     pub server_name: String,
     /// A PEM file with the roots to trust instead of the system's.
     pub ca: Option<PathBuf>,
-}
-
-/// One way to recognise a caller.
-#[derive(Debug)]
-pub enum IdentitySource {
-    /// `Authorization: Bearer` with a JWT.
-    Jwt(Jwt),
-    /// `Authorization: Bearer` with one of these tokens.
-    StaticTokens(Vec<StaticToken>),
-    /// Headers set by a proxy in front that has authenticated the caller.
-    TrustedHeaders(TrustedHeaders),
-}
-
-/// How a JWT is verified and read.
-#[derive(Debug)]
-pub struct Jwt {
-    /// The one algorithm accepted; the token's own `alg` must equal it.
-    pub algorithm: JwtAlgorithm,
-    /// The file with the key: PEM public key, or the raw secret for HS256.
-    pub key: PathBuf,
-    /// Required `iss`.
-    pub issuer: Option<String>,
-    /// Required `aud`.
-    pub audience: Option<String>,
-    /// Clock skew allowed, at most 60 s.
-    pub leeway: Duration,
-    /// The claim with the subject.
-    pub subject_claim: String,
-    /// The claim with the roles, a string or a list; dots walk into objects.
-    pub roles_claim: String,
-    /// The claim with the tenant.
-    pub tenant_claim: Option<String>,
-}
-
-impl Jwt {
-    /// `leeway` unless set.
-    pub const LEEWAY: Duration = Duration::from_secs(30);
-    /// The most that `leeway` may be.
-    pub const MAX_LEEWAY: Duration = Duration::from_secs(60);
-    /// `subject_claim` unless set.
-    pub const SUBJECT_CLAIM: &'static str = "sub";
-    /// `roles_claim` unless set.
-    pub const ROLES_CLAIM: &'static str = "roles";
-    /// The fewest bytes of a secret for HS256.
-    pub const MIN_SECRET_BYTES: usize = 32;
-}
-
-/// The JWT algorithms that are accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JwtAlgorithm {
-    /// HMAC with SHA-256.
-    Hs256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// ECDSA with P-256 and SHA-256.
-    Es256,
-    /// Ed25519.
-    EdDsa,
-}
-
-impl JwtAlgorithm {
-    /// Every algorithm with the name that RFC 7518 and RFC 8037 give it.
-    pub const ALL: [(&'static str, Self); 4] = [
-        ("HS256", Self::Hs256),
-        ("RS256", Self::Rs256),
-        ("ES256", Self::Es256),
-        ("EdDSA", Self::EdDsa),
-    ];
-}
-
-/// A token known by its digest.
-#[derive(Debug)]
-pub struct StaticToken {
-    /// SHA-256 of the token.
-    pub sha256: [u8; 32],
-    /// Who it stands for.
-    pub subject: String,
-    /// The roles it carries.
-    pub roles: Vec<String>,
-    /// The company it belongs to.
-    pub tenant: Option<String>,
-}
-
-/// Headers from a trusted peer. From anyone else the same headers are stripped.
-#[derive(Debug)]
-pub struct TrustedHeaders {
-    /// Whom to believe.
-    pub peers: Vec<IpNet>,
-    /// Header with the subject.
-    pub subject: HeaderName,
-    /// Header with the roles, separated by commas.
-    pub roles: HeaderName,
-    /// Header with the tenant.
-    pub tenant: Option<HeaderName>,
 }
 
 /// Bounds on what one request, and all of them together, may use.

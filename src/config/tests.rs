@@ -201,7 +201,7 @@ admin: { token_env: ADMIN_TOKEN }
     assert_eq!(settings.upstream.port, 8081);
     assert_eq!((settings.limits.requests, settings.limits.hold), (8090, 8090));
     assert_eq!(settings.limits.header_timeout.as_millis(), 8090);
-    let IdentitySource::Jwt(jwt) = &settings.identity[0] else { panic!("not a jwt") };
+    let IdentitySource::Jwt(jwt) = &settings.identity[0].source else { panic!("not a jwt") };
     assert_eq!(jwt.audience.as_deref(), Some("crm: {not: yaml}"));
     assert_eq!(jwt.issuer.as_deref(), Some("${PORT}"));
     let token = settings.admin.token.as_ref().map(|token| token.expose_secret().to_owned());

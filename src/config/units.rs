@@ -17,9 +17,10 @@ const SIZES: [(&str, u64); 8] = [
     ("GiB", 1 << 30),
 ];
 
-const DURATIONS: [(&str, u64); 4] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+const DURATIONS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
-/// A duration: a whole number and `ms`, `s`, `m` or `h`.
+/// A duration: a whole number and `ms`, `s`, `m`, `h` or `d`.
 pub(super) fn duration(text: &str) -> Result<Duration, Remedy> {
     let (number, unit) = number_and_unit(text);
     if unit.is_empty() && number.is_some() {
@@ -49,8 +50,11 @@ pub(super) fn show_duration(duration: Duration) -> String {
     if milliseconds == 0 {
         return "0s".to_owned();
     }
-    let unit =
-        DURATIONS.iter().rev().find(|(_, scale)| milliseconds.is_multiple_of(u128::from(*scale)));
+    // One day is shown as `24h`, as people write a timeout.
+    let unit = DURATIONS.iter().rev().find(|(name, scale)| {
+        let scale = u128::from(*scale);
+        milliseconds.is_multiple_of(scale) && (*name != "d" || milliseconds > scale)
+    });
     match unit {
         Some((name, scale)) => format!("{}{name}", milliseconds / u128::from(*scale)),
         None => format!("{milliseconds}ms"),
@@ -98,7 +102,8 @@ mod tests {
         check_duration("5 s", Some(5_000));
         check_duration("2m", Some(120_000));
         check_duration("1h", Some(3_600_000));
-        for text in ["", "5", "s", "-5s", "1.5s", "5S", "5 sec", "1m30s", "5s ", "5  s", "1d"] {
+        check_duration("30d", Some(2_592_000_000));
+        for text in ["", "5", "s", "-5s", "1.5s", "5S", "5 sec", "1m30s", "5s ", "5  s", "1w"] {
             check_duration(text, None);
         }
         check_duration("99999999999999999999s", None);

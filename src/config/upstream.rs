@@ -7,16 +7,17 @@ use super::places::{Places, is_loopback};
 use super::section::{Reader, Section};
 use super::settings::{Upstream, UpstreamTls};
 use super::units::{Remedy, show_duration};
+use super::url;
 use super::value;
 use crate::diagnostic::Finding;
 use crate::yaml::{Node, Value};
 
-/// Scheme, host and port of the CRM.
+/// Scheme, host and port of a server.
 #[derive(Debug, PartialEq, Eq)]
-struct Origin {
-    is_https: bool,
-    host: String,
-    port: u16,
+pub(super) struct Origin {
+    pub(super) is_https: bool,
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
 pub(super) fn read(
@@ -26,14 +27,14 @@ pub(super) fn read(
     places: &mut Places,
 ) -> Option<Upstream> {
     if let Value::Text(_) = node.value {
-        let origin = url(reader, node, name)?;
+        let origin = origin_at(reader, node, name)?;
         places.upstream(&origin.host, origin.port, node.span);
         let tls =
             origin.is_https.then(|| UpstreamTls { server_name: origin.host.clone(), ca: None });
         return Some(assemble(origin, tls, None, Timeouts::default(), Upstream::POOL_IDLE));
     }
     let mut at = Section::open(reader, node, name)?;
-    let origin = at.required("url", url);
+    let origin = at.required("url", origin_at);
     let tls = at.optional("tls", tls);
     let is_tls_written = at.is_written("tls");
     let host_header = at.optional("host_header", host_header);
@@ -77,7 +78,7 @@ fn assemble(
     }
 }
 
-fn url(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Origin> {
+fn origin_at(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Origin> {
     if matches!(&node.value, Value::Text(text) if text.contains('@')) {
         reader.conceal(node.span);
         let finding = Finding::error(
@@ -100,7 +101,8 @@ fn url(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Origin> {
     Some(origin)
 }
 
-fn origin(text: &str) -> Result<Origin, Remedy> {
+/// Reads `scheme://host:port`.
+pub(super) fn origin(text: &str) -> Result<Origin, Remedy> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let is_https = match scheme {
         "http" => false,
@@ -117,25 +119,9 @@ fn origin(text: &str) -> Result<Origin, Remedy> {
     if authority.contains('@') {
         return Err(Remedy::Borrowed("leave out user and password"));
     }
-    let (host, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) if host.parse::<std::net::Ipv6Addr>().is_ok() => {
-            (host, port.strip_prefix(':').or(port.is_empty().then_some("")))
-        }
-        Some(_) => return Err(Remedy::Borrowed("only an IPv6 address stands in brackets")),
-        None => match authority.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (authority, Some("")),
-        },
-    };
     let usual = if is_https { 443 } else { 80 };
-    let port = port.and_then(|port| if port.is_empty() { Some(usual) } else { port.parse().ok() });
-    let Some(port) = port.filter(|port| *port != 0) else {
-        return Err(Remedy::Borrowed("the port is a number from 1 to 65535"));
-    };
-    if !host.contains(':') && !value::is_host(host) {
-        return Err(Remedy::Borrowed("write it as in `https://crm.internal:8443`"));
-    }
-    Ok(Origin { is_https, host: host.to_owned(), port })
+    let (host, port) = url::authority(authority, usual, "https://crm.internal:8443")?;
+    Ok(Origin { is_https, host, port })
 }
 
 type Verification = (Option<String>, Option<std::path::PathBuf>);

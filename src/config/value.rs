@@ -11,6 +11,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 use super::files::{self, Check};
+use super::path_pattern::PathPattern;
 use super::section::Reader;
 use super::substitution::{Fault, substitute};
 use super::units::{self, Remedy, show_duration, show_size};
@@ -299,6 +300,11 @@ pub(super) fn header(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option
         }
         Ok(header)
     })
+}
+
+/// A pattern of request paths.
+pub(super) fn path(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<PathPattern> {
+    parsed(reader, node, name, "a path", PathPattern::parse)
 }
 
 /// The name of a host without a port, in lowercase.

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 
 use super::bounds::{MAX_NAME_CHARS, MAX_ROLE_CHARS};
 use super::jwt::KeyFault;
+use crate::outbound::ClientFault;
 
 /// One fault of the identity sources; building reports all of them.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +57,15 @@ pub enum SourceFault {
         /// The setting.
         setting: &'static str,
     },
+    /// The server that is to be asked cannot be.
+    #[error(transparent)]
+    Client(ClientFault),
+    /// The client's id and secret cannot stand in a header.
+    #[error("`client_id` and the client's secret cannot be sent")]
+    ClientSecret,
+    /// `host_header` of the upstream cannot stand in a header.
+    #[error("`host_header` is not a header value")]
+    HostHeader,
     /// The source lists no token.
     #[error("the list of static tokens is empty")]
     NoTokens,

@@ -5,16 +5,21 @@
 
 use http::HeaderValue;
 
+use super::kind::SourceKind;
+
 /// A request whose caller is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[must_use = "a caller who is not identified must be answered 401"]
+#[must_use = "a caller who is not identified must not be answered"]
 pub enum Unidentified {
     /// The request carries no credential that any source reads.
     #[error("no credentials")]
     Missing,
     /// A credential is there and does not hold.
-    #[error("credentials refused: {}", .0.as_str())]
-    Invalid(Refusal),
+    #[error("credentials refused: {}", .1.as_str())]
+    Invalid(Option<SourceKind>, Refusal),
+    /// Whoever would know was asked, and gave no usable answer.
+    #[error("the {} source has no answer", .0.name())]
+    Unavailable(SourceKind),
 }
 
 impl Unidentified {
@@ -23,23 +28,36 @@ impl Unidentified {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::Invalid(refusal) => refusal.as_str(),
+            Self::Invalid(_, refusal) => refusal.as_str(),
+            Self::Unavailable(_) => "unavailable",
         }
     }
 
-    /// The value of `WWW-Authenticate` that tells the client what to do (RFC 6750).
+    /// The source that decided; `None` where none did.
     #[must_use]
-    pub fn challenge(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Self::Missing => "Bearer",
-            Self::Invalid(_) => "Bearer error=\"invalid_token\"",
-        })
+    pub fn source_kind(self) -> Option<SourceKind> {
+        match self {
+            Self::Missing => None,
+            Self::Invalid(source, _) => source,
+            Self::Unavailable(source) => Some(source),
+        }
+    }
+
+    /// The value of `WWW-Authenticate` that tells the client what to do (RFC 6750); `None` where
+    /// there is nothing that it could do.
+    #[must_use]
+    pub fn challenge(self) -> Option<HeaderValue> {
+        match self {
+            Self::Missing => Some(HeaderValue::from_static("Bearer")),
+            Self::Invalid(..) => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
+            Self::Unavailable(_) => None,
+        }
     }
 }
 
 impl From<Refusal> for Unidentified {
     fn from(refusal: Refusal) -> Self {
-        Self::Invalid(refusal)
+        Self::Invalid(None, refusal)
     }
 }
 
@@ -51,18 +69,30 @@ impl From<Refusal> for Unidentified {
 pub enum Refusal {
     /// Two `Authorization` headers.
     RepeatedAuthorization,
+    /// A cookie or header that is a credential stands more than once.
+    RepeatedCredential,
+    /// An `Authorization` beside another credential, of a scheme that its source does not read.
+    UnsentAuthorization,
     /// The token is longer than [`super::MAX_TOKEN_BYTES`].
     TokenTooLong,
     /// The token has the form of nothing that a source reads.
     MalformedToken,
     /// No static token has this digest.
     UnknownToken,
-    /// The token's `alg` is not the configured one (`none` included).
+    /// The token names another issuer than the one whose keys are known here.
+    OtherIssuer,
+    /// The token's `alg` is not that of the key (`none` included).
     WrongAlgorithm,
     /// The token demands an extension by `crit`; none is known here.
     CriticalExtension,
-    /// The signature does not hold under the configured key.
+    /// No key of the issuer's set fits the token.
+    UnknownKey,
+    /// The signature does not hold under the key.
     BadSignature,
+    /// The issuer says that the token does not hold.
+    InactiveToken,
+    /// The CRM does not know the credentials.
+    NotRecognised,
     /// The claims are no JSON object with each name once.
     MalformedClaims,
     /// `iss` is not the configured issuer.
@@ -81,7 +111,7 @@ pub enum Refusal {
     RepeatedTrustedHeader,
     /// The subject is missing, empty, too long or not printable.
     BadSubject,
-    /// The roles are neither a string nor a list of strings.
+    /// The roles are neither a string, nor a list of strings, nor an object.
     BadRoles,
     /// More than [`super::MAX_ROLES`] roles.
     TooManyRoles,
@@ -90,17 +120,59 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every reason, in the order of the enum.
+    pub const ALL: &'static [Self] = &[
+        Self::RepeatedAuthorization,
+        Self::RepeatedCredential,
+        Self::UnsentAuthorization,
+        Self::TokenTooLong,
+        Self::MalformedToken,
+        Self::UnknownToken,
+        Self::OtherIssuer,
+        Self::WrongAlgorithm,
+        Self::CriticalExtension,
+        Self::UnknownKey,
+        Self::BadSignature,
+        Self::InactiveToken,
+        Self::NotRecognised,
+        Self::MalformedClaims,
+        Self::WrongIssuer,
+        Self::WrongAudience,
+        Self::MissingExpiry,
+        Self::MalformedTimes,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::RepeatedTrustedHeader,
+        Self::BadSubject,
+        Self::BadRoles,
+        Self::TooManyRoles,
+        Self::BadTenant,
+    ];
+
+    /// Whether whoever made the token is known to a source, which refuses it for what it says.
+    /// Such a token is not shown to others.
+    #[must_use]
+    pub(super) fn is_of_a_known_issuer(self) -> bool {
+        self >= Self::MalformedClaims
+    }
+
     /// The stable word for logs and metric labels.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::RepeatedAuthorization => "repeated_authorization",
+            Self::RepeatedCredential => "repeated_credential",
+            Self::UnsentAuthorization => "unsent_authorization",
             Self::TokenTooLong => "token_too_long",
             Self::MalformedToken => "malformed_token",
             Self::UnknownToken => "unknown_token",
+            Self::OtherIssuer => "other_issuer",
             Self::WrongAlgorithm => "wrong_algorithm",
             Self::CriticalExtension => "critical_extension",
+            Self::UnknownKey => "unknown_key",
             Self::BadSignature => "bad_signature",
+            Self::InactiveToken => "inactive_token",
+            Self::NotRecognised => "not_recognised",
             Self::MalformedClaims => "malformed_claims",
             Self::WrongIssuer => "wrong_issuer",
             Self::WrongAudience => "wrong_audience",
@@ -124,7 +196,9 @@ mod tests {
     #[track_caller]
     fn check(unidentified: Unidentified, word: &str, challenge: &str, message: &str) {
         assert_eq!(unidentified.as_str(), word);
-        assert_eq!(unidentified.challenge(), challenge);
+        let found = unidentified.challenge();
+        let found = found.as_ref().map_or("", |value| value.to_str().unwrap());
+        assert_eq!(found, challenge);
         assert_eq!(unidentified.to_string(), message);
     }
 
@@ -143,5 +217,19 @@ mod tests {
             "Bearer error=\"invalid_token\"",
             "credentials refused: bad_signature",
         );
+        check(
+            Unidentified::Unavailable(SourceKind::WhoAmI),
+            "unavailable",
+            "",
+            "the who_am_i source has no answer",
+        );
+    }
+
+    #[test]
+    fn the_list_is_in_the_order_of_the_enum() {
+        for (index, refusal) in Refusal::ALL.iter().enumerate() {
+            assert_eq!(*refusal as usize, index);
+        }
+        assert_eq!(*Refusal::ALL.last().unwrap(), Refusal::BadTenant);
     }
 }

@@ -4,26 +4,31 @@
 //! nothing of how near a guess came.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 
 use super::Principal;
-use super::bounds::{self, is_name, is_role_name};
+use super::bounds::{is_name, is_role_name};
 use super::fault::SourceFault;
 use super::refusal::Refusal;
+use super::role_names::RoleNames;
 use crate::config::StaticToken;
 
 /// The static tokens of one source. Has no `Debug`: digests of short tokens can be guessed.
 pub(super) struct StaticTokens {
-    tokens: Vec<(Digest256, Principal)>,
+    tokens: Vec<(Digest256, Arc<Principal>)>,
 }
 
 type Digest256 = [u8; 32];
 
 impl StaticTokens {
     /// Takes the tokens over, or tells every fault in them.
-    pub(super) fn build(settings: &[StaticToken]) -> Result<Self, Vec<SourceFault>> {
+    pub(super) fn build(
+        settings: &[StaticToken],
+        names: &RoleNames,
+    ) -> Result<Self, Vec<SourceFault>> {
         let mut faults = Vec::new();
         let mut tokens = Vec::with_capacity(settings.len());
         let mut digests = HashSet::new();
@@ -40,13 +45,15 @@ impl StaticTokens {
             if token.tenant.as_deref().is_some_and(|tenant| !is_name(tenant)) {
                 faults.push(SourceFault::BadTenant { index });
             }
-            for role in token.roles.iter().filter(|role| !is_role_name(role)) {
+            let is_fault = |role: &&String| !names.has_map() && !is_role_name(role);
+            for role in token.roles.iter().filter(is_fault) {
                 faults.push(SourceFault::BadRole { index, role: role.clone() });
             }
-            match bounds::roles(token.roles.iter().map(String::as_str)) {
+            match names.of(token.roles.iter().map(String::as_str), token.tenant.as_deref()) {
                 Ok(roles) => {
                     let (subject, tenant) = (token.subject.clone(), token.tenant.clone());
-                    tokens.push((token.sha256, Principal { subject, roles, tenant }));
+                    let principal = Arc::new(Principal { subject, roles, tenant });
+                    tokens.push((token.sha256, principal));
                 }
                 Err(_) => faults.push(SourceFault::TooManyRoles { index }),
             }
@@ -55,7 +62,7 @@ impl StaticTokens {
     }
 
     /// Who the token stands for.
-    pub(super) fn find(&self, token: &str) -> Result<Principal, Refusal> {
+    pub(super) fn find(&self, token: &str) -> Result<Arc<Principal>, Refusal> {
         let digest: Digest256 = Sha256::digest(token.as_bytes()).into();
         // One more than the index of the match; zero means none.
         let mut found = 0_u64;
@@ -66,7 +73,7 @@ impl StaticTokens {
             .checked_sub(1)
             .and_then(|index| usize::try_from(index).ok())
             .and_then(|index| self.tokens.get(index))
-            .map(|(_, principal)| principal.clone())
+            .map(|(_, principal)| Arc::clone(principal))
             .ok_or(Refusal::UnknownToken)
     }
 }
@@ -86,10 +93,11 @@ mod tests {
 
     #[test]
     fn a_token_stands_for_its_subject() {
-        let tokens = StaticTokens::build(&[
+        let settings = [
             known("demo-admin", "ann", &["admin"]),
             known("demo-support", "bob", &["support", "reader", "support"]),
-        ]);
+        ];
+        let tokens = StaticTokens::build(&settings, &RoleNames::new(None));
         let tokens = tokens.ok().unwrap();
         assert_eq!(tokens.find("demo-admin").unwrap().subject, "ann");
         let bob = tokens.find("demo-support").unwrap();
@@ -102,7 +110,7 @@ mod tests {
 
     #[track_caller]
     fn check(settings: &[StaticToken], expected: &[&str]) {
-        let faults = StaticTokens::build(settings).err().unwrap_or_default();
+        let faults = StaticTokens::build(settings, &RoleNames::new(None)).err().unwrap_or_default();
         let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert_eq!(texts, expected);
     }

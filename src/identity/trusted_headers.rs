@@ -9,9 +9,10 @@ use http::{HeaderMap, HeaderName};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::Principal;
-use super::bounds::{self, is_name};
+use super::bounds::is_name;
 use super::fault::SourceFault;
 use super::refusal::Refusal;
+use super::role_names::RoleNames;
 use crate::config;
 
 /// Headers with a meaning of their own. To take one as an identity would strip it from requests.
@@ -42,11 +43,15 @@ pub(super) struct TrustedHeaders {
     subject: HeaderName,
     roles: HeaderName,
     tenant: Option<HeaderName>,
+    names: RoleNames,
 }
 
 impl TrustedHeaders {
     /// Takes the settings over, or tells every fault in them.
-    pub(super) fn build(settings: &config::TrustedHeaders) -> Result<Self, Vec<SourceFault>> {
+    pub(super) fn build(
+        settings: &config::TrustedHeaders,
+        names: RoleNames,
+    ) -> Result<Self, Vec<SourceFault>> {
         let mut faults = Vec::new();
         if settings.peers.is_empty() {
             faults.push(SourceFault::NoPeers);
@@ -62,6 +67,7 @@ impl TrustedHeaders {
             subject: settings.subject.clone(),
             roles: settings.roles.clone(),
             tenant: settings.tenant.clone(),
+            names,
         };
         let mut seen: Vec<&HeaderName> = Vec::new();
         for name in source.names() {
@@ -101,8 +107,6 @@ impl TrustedHeaders {
         let subject = name(subject).ok_or(Refusal::BadSubject)?;
         let roles = single(headers, &self.roles)?.unwrap_or_default();
         let roles = std::str::from_utf8(roles).map_err(|_| Refusal::BadRoles)?;
-        // By commas alone: "sales admin" is one group, and must not become the role `admin`.
-        let roles = bounds::roles(roles.split(',').map(str::trim))?;
         let tenant = match &self.tenant {
             None => None,
             Some(header) => {
@@ -110,6 +114,8 @@ impl TrustedHeaders {
                 Some(name(tenant).ok_or(Refusal::BadTenant)?)
             }
         };
+        // By commas alone: "sales admin" is one group, and must not become the role `admin`.
+        let roles = self.names.of(roles.split(',').map(str::trim), tenant.as_deref())?;
         Ok(Principal { subject, roles, tenant })
     }
 }

@@ -130,6 +130,20 @@ impl FieldPath {
         self.segments.first().is_some_and(|segment| segment.descendant)
     }
 
+    /// Whether the path means one value at most: names and indices alone, and no list walked
+    /// through.
+    #[must_use]
+    pub fn means_one_value(&self) -> bool {
+        !self.through_arrays
+            && self.segments.iter().all(|segment| {
+                let one = matches!(
+                    segment.selectors.as_slice(),
+                    [Selector::Name(_) | Selector::Index(_)]
+                );
+                one && !segment.descendant
+            })
+    }
+
     /// Whether a record must be held whole before this path can be decided.
     #[must_use]
     pub fn needs_whole_record(&self) -> bool {
@@ -224,6 +238,13 @@ mod tests {
         check("", Err(PathError::EmptyName));
         check("owner..email", Err(PathError::EmptyName));
         check("owner[0]", Err(PathError::NotDotted('[')));
+    }
+
+    #[test]
+    fn paths_that_mean_one_value() {
+        let one = |text| FieldPath::parse(text).unwrap().means_one_value();
+        assert!(["$", "$.a.b", "$['a'][0]"].map(one) == [true; 3]);
+        assert!(["a", "$..a", "$[*]", "$.a[0:2]", "$['a','b']", "$[-1]"].map(one) == [false; 6]);
     }
 
     #[test]

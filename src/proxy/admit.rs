@@ -2,17 +2,18 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use http::HeaderMap;
+use http::header;
 use pingora_http::RequestHeader;
 
+use super::context::Begun;
 use super::gate::Gate;
 use super::governance::Governance;
 use super::passthrough::OpenCall;
 use super::refused::Refused;
 use super::request_head;
-use crate::identity::Principal;
+use crate::identity::{Arrival, Principal, ShownCertificate, Unidentified};
 use crate::policy::set::Unmatched;
 use crate::policy::{CanonicalPath, GovernedRoute, InForce, Match};
 use crate::telemetry::{Exchange, Refusal};
@@ -39,14 +40,23 @@ pub(super) struct Call {
     pub(super) roles: Vec<String>,
 }
 
-/// Decides a request by its head alone, and writes into `exchange` what it finds out.
-pub(super) fn admit(
+/// What is known of the connection that a request came over.
+pub(super) struct Connection<'a> {
+    /// The address of the client.
+    pub(super) peer: Option<IpAddr>,
+    /// The certificate that the client has shown.
+    pub(super) certificate: Option<&'a ShownCertificate>,
+}
+
+/// Decides a request by its head alone, and writes into `begun` what it finds out.
+pub(super) async fn admit(
     gate: &Gate,
     head: &RequestHeader,
     raw: Option<&[u8]>,
-    peer: Option<IpAddr>,
-    exchange: &mut Exchange,
+    connection: Connection<'_>,
+    begun: &mut Begun,
 ) -> Result<Admitted, Refused> {
+    let Begun { exchange, farewell, .. } = begun;
     if let Some(raw) = raw {
         request_head::check_raw(raw)?;
     }
@@ -56,10 +66,12 @@ pub(super) fn admit(
     let policies = gate.policies().current().ok_or(Refusal::PolicyNotReady)?;
     exchange.policy_revision = Some(policies.revision.as_str().into());
 
+    let arrival = arrival(head, &connection);
     let found = policies.snapshot.routes().find(&head.method, &path);
     let route = match found {
         Match::Passthrough { template } => {
             exchange.route = Some(template);
+            *farewell = gate.identifier().farewell(&head.method, path.as_str(), &arrival);
             return Ok(Admitted::Open(OpenCall::new(path, &head.method, policies)));
         }
         Match::Governed(route) => {
@@ -69,16 +81,18 @@ pub(super) fn admit(
         }
         Match::MethodNotDeclared { template } | Match::Suspicious { template } => {
             exchange.route = Some(template);
-            identify(gate, &head.headers, peer, exchange)?;
+            identify(gate, &arrival, &path, exchange).await?;
             return Err(Refusal::NoRoute.into());
         }
         Match::Unmatched => None,
     };
-    let principal = identify(gate, &head.headers, peer, exchange)?;
+    let principal = identify(gate, &arrival, &path, exchange).await?;
+    *farewell = gate.identifier().farewell(&head.method, path.as_str(), &arrival);
     let roles: Vec<String> = principal
         .roles
-        .into_iter()
-        .filter(|role| policies.snapshot.set().roles.contains_key(role))
+        .iter()
+        .filter(|role| policies.snapshot.set().roles.contains_key(*role))
+        .cloned()
         .collect();
     if roles.is_empty() {
         return Err(Refusal::NoKnownRole.into());
@@ -87,25 +101,46 @@ pub(super) fn admit(
         return Err(Refusal::NoRoute.into());
     }
     request_head::check_governed(head)?;
-    let tenant = principal.tenant;
+    let tenant = principal.tenant.clone();
     Ok(Admitted::Governed(Box::new(Call { policies, route, path, tenant, roles })))
 }
 
-fn identify(
+fn arrival<'a>(head: &'a RequestHeader, connection: &Connection<'a>) -> Arrival<'a> {
+    let named = head.headers.get(header::HOST).map(http::HeaderValue::as_bytes);
+    let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    Arrival {
+        headers: &head.headers,
+        host: named.or(authority).unwrap_or_default(),
+        peer: connection.peer,
+        certificate: connection.certificate,
+        now: SystemTime::now(),
+        at: Instant::now(),
+    }
+}
+
+/// Who calls, once a request; a company that the request names must be the caller's own.
+async fn identify(
     gate: &Gate,
-    headers: &HeaderMap,
-    peer: Option<IpAddr>,
+    arrival: &Arrival<'_>,
+    path: &CanonicalPath,
     exchange: &mut Exchange,
-) -> Result<Principal, Refused> {
-    use crate::identity::Unidentified;
-    let principal = gate.identifier().identify(headers, peer, SystemTime::now());
-    let principal = principal.map_err(|unidentified| {
-        let reason = match unidentified {
-            Unidentified::Missing => Refusal::CredentialsMissing,
-            Unidentified::Invalid(_) => Refusal::CredentialsInvalid,
-        };
-        Refused { challenge: Some(unidentified.challenge()), ..reason.into() }
-    })?;
+) -> Result<Arc<Principal>, Refused> {
+    let identified = gate.identifier().identify(arrival).await;
+    exchange.identification =
+        Some(identified.as_ref().map(|identified| identified.source).map_err(|reason| *reason));
+    let principal = identified
+        .map_err(|unidentified| {
+            let reason = match unidentified {
+                Unidentified::Missing => Refusal::CredentialsMissing,
+                Unidentified::Invalid(..) => Refusal::CredentialsInvalid,
+                Unidentified::Unavailable(_) => Refusal::IdentityUnavailable,
+            };
+            Refused { challenge: unidentified.challenge(), ..reason.into() }
+        })?
+        .principal;
     exchange.set_caller(&principal.subject, principal.tenant.as_deref(), &principal.roles);
+    if gate.identifier().names_another_tenant(arrival.headers, path.as_str(), &principal) {
+        return Err(Refusal::TenantMismatch.into());
+    }
     Ok(principal)
 }

@@ -7,6 +7,7 @@ use http::HeaderMap;
 
 use super::passthrough::OpenCall;
 use crate::correlation::{CorrelationId, Propagation, TraceContext};
+use crate::identity::Farewell;
 use crate::telemetry::{Exchange, Refusal, Stage};
 
 /// One request's context.
@@ -36,6 +37,8 @@ pub(super) struct Begun {
     pub(super) correlation: CorrelationId,
     /// The trace that the request belongs to, with the span of this hop.
     pub(super) trace: TraceContext,
+    /// Kept while a request is under way that ends what its credential stands for.
+    pub(super) farewell: Option<Farewell>,
 }
 
 impl Begun {
@@ -51,7 +54,7 @@ impl Begun {
         let trace = propagation.accept(headers, &mut random);
         exchange.correlation_id = correlation.as_str().to_owned();
         exchange.trace = Some(trace.clone());
-        Self { exchange, correlation, trace }
+        Self { exchange, correlation, trace, farewell: None }
     }
 
     /// Begins to ask the CRM; the span to tell it.

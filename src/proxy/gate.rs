@@ -11,7 +11,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
-use super::admit::{self, Admitted};
+use super::admit::{self, Admitted, Connection};
 use super::budget::Budget;
 use super::call::{self, Failure};
 use super::context::{Begun, RequestContext};
@@ -23,7 +23,7 @@ use super::refused::Refused;
 use super::request_head::Forwarding;
 use super::upstream::Crm;
 use crate::config::Limits;
-use crate::identity::Identifier;
+use crate::identity::{Identifier, ShownCertificate};
 use crate::policy::PolicyStore;
 use crate::telemetry::{HttpVersion, Moment, Refusal, Stage, Telemetry};
 
@@ -138,10 +138,12 @@ impl Gate {
 
     async fn street(&self, session: &mut Session, begun: &mut Begun) -> Result<Passage, Failure> {
         let raw = (!session.is_http2()).then(|| session.to_h1_raw());
-        let peer = peer_address(session);
+        let certificate = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+        let certificate = certificate.and_then(|tls| tls.extension.get::<ShownCertificate>());
+        let connection = Connection { peer: peer_address(session), certificate };
         let head = session.req_header();
         begun.exchange.enter(Stage::Policy, Instant::now());
-        let admitted = admit::admit(self, head, raw.as_deref(), peer, &mut begun.exchange);
+        let admitted = admit::admit(self, head, raw.as_deref(), connection, begun).await;
         begun.exchange.leave(Stage::Policy, Instant::now());
         match admitted? {
             Admitted::Governed(admitted) => {

@@ -37,6 +37,7 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         Refusal::RequestJsonInvalid => (S::BAD_REQUEST, "The request body is not valid JSON"),
         Refusal::CredentialsMissing => (S::UNAUTHORIZED, "Credentials are required"),
         Refusal::CredentialsInvalid => (S::UNAUTHORIZED, "The credentials do not hold"),
+        Refusal::TenantMismatch => (S::FORBIDDEN, "The request names another company"),
         Refusal::NoKnownRole => (S::FORBIDDEN, "No role of the caller is known"),
         Refusal::NoRoute => (S::FORBIDDEN, "No policy allows this route"),
         Refusal::FieldNotWritable => (S::FORBIDDEN, "A field may not be written"),
@@ -56,6 +57,7 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         | Refusal::UpstreamPartialContent
         | Refusal::UpstreamSwitchedProtocols
         | Refusal::UpstreamNotJson
+        | Refusal::UpstreamNoRecord
         | Refusal::UpstreamTooLarge
         | Refusal::JsonInvalid
         | Refusal::JsonTooDeep
@@ -63,7 +65,11 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         | Refusal::ValueTooLong
         | Refusal::RecordTooLong
         | Refusal::MaskFailed => (S::BAD_GATEWAY, "The upstream answer cannot be shown"),
-        Refusal::Overloaded
+        Refusal::IdentityUnavailable => {
+            (S::SERVICE_UNAVAILABLE, "Nobody can tell at the moment who calls")
+        }
+        Refusal::StoreUnavailable
+        | Refusal::Overloaded
         | Refusal::HeldBytesExhausted
         | Refusal::PolicyNotReady
         | Refusal::KeysNotReady

@@ -1,14 +1,19 @@
 //! One client connection: TLS, HTTP/1.1 or HTTP/2, request after request.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, ServerApp};
+use pingora_core::listeners::TlsAccept;
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::l4::stream::Stream as TcpConnection;
+use pingora_core::protocols::tls::TlsRef;
+use pingora_core::protocols::tls::server::handshake_with_callback;
 use pingora_core::protocols::{ALPN, GetSocketDigest, SocketDigest, Ssl, Stream};
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
@@ -16,6 +21,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::identity::ShownCertificate;
 use crate::proxy::{Gate, head_clock};
 
 /// How long a connection may be idle between two requests.
@@ -60,7 +66,8 @@ async fn open(
     connection.set_socket_digest(digest);
     match tls {
         Some(acceptor) => {
-            let connection = acceptor.tls_handshake(connection).await.ok()?;
+            let connection = handshake_with_callback(&acceptor, connection, &KeepCertificate);
+            let connection = connection.await.ok()?;
             let is_http2 = matches!(connection.selected_alpn_proto(), Some(ALPN::H2));
             Some((Box::new(connection), is_http2))
         }
@@ -68,6 +75,21 @@ async fn open(
             let is_http2 = speaks_http2(&mut connection).await?;
             Some((Box::new(connection), is_http2))
         }
+    }
+}
+
+/// Keeps what a verified certificate says beside the connection, for each of its requests.
+struct KeepCertificate;
+
+#[async_trait]
+impl TlsAccept for KeepCertificate {
+    async fn handshake_complete_callback(
+        &self,
+        tls: &TlsRef,
+    ) -> Option<Arc<dyn Any + Send + Sync>> {
+        // Without `client_ca` no certificate was asked for, and so none was verified.
+        let shown = ShownCertificate::read(tls.peer_certificate_der()?)?;
+        Some(Arc::new(shown))
     }
 }
 

@@ -11,14 +11,18 @@ use pingora_core::protocols::http::v2::server::H2Options;
 use pingora_core::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::StartError;
 use super::connection::serve_connection;
-use crate::config::{self, Limits};
+use crate::config::{self, CertificateDemand, Limits};
+use crate::outbound::roots_in;
 use crate::proxy::Gate;
 use crate::telemetry::{ListenerStarted, Purpose, Telemetry};
 
@@ -90,12 +94,33 @@ fn acceptor(files: &config::ListenerTls) -> Result<Arc<Acceptor>, StartError> {
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|_| unreadable(&files.key, "private key"))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = match &files.client_ca {
+        None => WebPkiClientVerifier::no_client_auth(),
+        Some(client_ca) => client_verifier(client_ca, &provider)?,
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .and_then(|builder| {
+            builder.with_client_cert_verifier(verifier).with_single_cert(chain, key)
+        })
         .map_err(|error| format!("`{}`: {error}", files.certificate.display()))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(Acceptor::from_server_config(Arc::new(config))))
+}
+
+fn client_verifier(
+    client_ca: &config::ClientCa,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, StartError> {
+    let unusable = || format!("`{}` holds no certificate to trust", client_ca.file.display());
+    let roots = roots_in(&client_ca.file).ok_or_else(unusable)?;
+    let builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let builder = match client_ca.demand {
+        CertificateDemand::Required => builder,
+        CertificateDemand::Optional => builder.allow_unauthenticated(),
+    };
+    Ok(builder.build().map_err(|_| unusable())?)
 }
 
 /// The listeners while they run.

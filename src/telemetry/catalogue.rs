@@ -65,6 +65,10 @@ metrics! {
         "Members removed."
     REFUSALS Counter "fieldgate_refusals_total" ["reason"]
         "Answers refused or broken off."
+    IDENTIFICATIONS Counter "fieldgate_identifications_total" ["source" "outcome"]
+        "Callers looked at, by the source that decided."
+    IDENTITY_QUESTIONS Counter "fieldgate_identity_questions_total" ["source" "outcome"]
+        "Questions to issuers and to the CRM about credentials, and fetches of key sets."
     POLICY_RELOADS Counter "fieldgate_policy_reloads_total" ["outcome"]
         "Attempts to load the policies, the first one included."
     POLICY_INFO Gauge "fieldgate_policy_info" ["revision"]
@@ -150,6 +154,13 @@ pub const SCOPE: &str = "fieldgate";
 
 /// The values of the `outcome` label of [`POLICY_RELOADS`].
 pub const RELOAD_OUTCOMES: [&str; 2] = ["success", "failure"];
+
+/// The value of the `outcome` label of [`IDENTIFICATIONS`] for a caller who is known. The others are
+/// the words of [`Unidentified`](crate::identity::Unidentified).
+pub const IDENTIFIED: &str = "identified";
+
+/// The value of the `source` label of [`IDENTIFICATIONS`] where no source decided.
+pub const NO_SOURCE: &str = "none";
 
 /// The values of the `level` label of [`LIBRARY_MESSAGES`].
 pub const LIBRARY_LEVELS: [&str; 2] = ["error", "warn"];

@@ -17,6 +17,7 @@ use super::refusal::Refusal;
 use super::stage::{Interval, Stage, Stages};
 use super::touched::Touched;
 use crate::correlation::{SpanId, TraceContext};
+use crate::identity::{SourceKind, Unidentified};
 
 const LONGEST_ID: usize = 128;
 const LONGEST_PATH: usize = 512;
@@ -87,6 +88,8 @@ pub struct Exchange {
     pub response_bytes: u64,
     /// Why the client did not get the answer, or not all of it.
     pub refusal: Option<Refusal>,
+    /// Which source knows the caller, or why none does; `None` where nobody had to be known.
+    pub identification: Option<Result<SourceKind, Unidentified>>,
     user_id: Option<String>,
     org_id: Option<String>,
     roles: Vec<String>,
@@ -124,6 +127,7 @@ impl Exchange {
             request_bytes: 0,
             response_bytes: 0,
             refusal: None,
+            identification: None,
             user_id: None,
             org_id: None,
             roles: Vec::new(),

@@ -11,6 +11,7 @@ use super::metrics::Named;
 use super::note::Note;
 use super::{Entry, Telemetry};
 use crate::config::LogLevel;
+use crate::identity::Asked;
 
 /// Findings repeated in the log line of a failed reload.
 const MOST_FAULTS: usize = 5;
@@ -80,6 +81,18 @@ impl PolicyReloadFailed {
                 .with("faults", self.faults.len())
                 .with("first_faults", first.join("; ")),
         );
+    }
+}
+
+/// A source of identity has asked another server something. Counted only: a line for each would
+/// let clients with false credentials fill the log.
+#[derive(Debug, Clone, Copy)]
+pub struct IdentityAsked(pub Asked);
+
+impl IdentityAsked {
+    /// Tells it.
+    pub fn emit(self, telemetry: &Telemetry) {
+        telemetry.inner.metrics.identity_asked(self.0);
     }
 }
 

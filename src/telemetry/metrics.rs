@@ -22,6 +22,7 @@ use super::open_metrics;
 use super::process::ProcessCollector;
 use super::refusal::Refusal;
 use super::touched::Act;
+use crate::identity::{Asked, AskedOutcome, SourceKind, Unidentified};
 
 /// All metrics of the process, or of one test.
 #[derive(Debug)]
@@ -35,6 +36,9 @@ pub(super) struct Metrics {
     fields_masked: IntCounterVec,
     fields_hidden: IntCounterVec,
     refusals: HashMap<Refusal, IntCounter>,
+    identified: HashMap<SourceKind, IntCounter>,
+    identifications: IntCounterVec,
+    identity_questions: IntCounterVec,
     policy_info: IntGaugeVec,
     names: ArcSwap<Names>,
     pub(super) active_requests: IntGauge,
@@ -113,6 +117,13 @@ impl Metrics {
         let fields_masked = maker.counters(&catalogue::FIELDS_MASKED)?;
         let fields_hidden = maker.counters(&catalogue::FIELDS_HIDDEN)?;
         let refusals = maker.counters(&catalogue::REFUSALS)?;
+        let identifications = maker.counters(&catalogue::IDENTIFICATIONS)?;
+        let identity_questions = maker.counters(&catalogue::IDENTITY_QUESTIONS)?;
+        for source in [SourceKind::Jwt, SourceKind::Introspection, SourceKind::WhoAmI] {
+            for outcome in AskedOutcome::ALL {
+                identity_questions.with_label_values(&[source.name(), outcome.name()]);
+            }
+        }
         let reloads = maker.counters(&catalogue::POLICY_RELOADS)?;
         let library = maker.counters(&catalogue::LIBRARY_MESSAGES)?;
         let spans = maker.counters(&catalogue::SPANS)?;
@@ -157,6 +168,15 @@ impl Metrics {
                 .iter()
                 .map(|refusal| (*refusal, refusals.with_label_values(&[refusal.name()])))
                 .collect(),
+            identified: SourceKind::ALL
+                .iter()
+                .map(|source| {
+                    let labels = [source.name(), catalogue::IDENTIFIED];
+                    (*source, identifications.with_label_values(&labels))
+                })
+                .collect(),
+            identifications,
+            identity_questions,
             policy_info: maker.gauges(&catalogue::POLICY_INFO)?,
             active_requests: maker.gauge(&catalogue::ACTIVE_REQUESTS)?,
             reloads_succeeded: reloads.with_label_values(&[success]),
@@ -253,9 +273,33 @@ impl Metrics {
         self.response_bytes.inc_by(exchange.response_bytes);
         let known = exchange.resource.as_ref().and_then(|name| names.resources.get(name));
         known.unwrap_or(&names.unmatched_resource).count(exchange);
+        if let Some(outcome) = exchange.identification {
+            self.identification(outcome);
+        }
         if let Some(counter) = exchange.refusal.and_then(|refusal| self.refusals.get(&refusal)) {
             counter.inc();
         }
+    }
+
+    fn identification(&self, outcome: Result<SourceKind, Unidentified>) {
+        match outcome {
+            Ok(source) => {
+                if let Some(counter) = self.identified.get(&source) {
+                    counter.inc();
+                }
+            }
+            Err(unidentified) => {
+                let source =
+                    unidentified.source_kind().map_or(catalogue::NO_SOURCE, SourceKind::name);
+                self.identifications.with_label_values(&[source, unidentified.as_str()]).inc();
+            }
+        }
+    }
+
+    /// Counts a question that a source of identity has asked.
+    pub(super) fn identity_asked(&self, asked: Asked) {
+        let labels = [asked.source.name(), asked.outcome.name()];
+        self.identity_questions.with_label_values(&labels).inc();
     }
 
     /// The scrape, in Prometheus' text format.

@@ -2,13 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::LazyLock;
-use std::time::{Duration, SystemTime};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime};
 
 use data_encoding::BASE64URL_NOPAD;
-use fieldgate::config::{IdentitySource, Jwt, JwtAlgorithm, StaticToken, TrustedHeaders};
+use fieldgate::config::{
+    ClaimNames, IdentityEntry, IdentitySource, Jwt, JwtAlgorithm, JwtKeys, StaticToken,
+    TenantNames, TrustedHeaders, Upstream,
+};
 use fieldgate::identity::{
-    Identifier, MAX_NAME_CHARS, MAX_ROLES, MAX_TOKEN_BYTES, Principal, is_role_name,
+    Arrival, Identifier, MAX_NAME_CHARS, MAX_ROLES, MAX_TOKEN_BYTES, Principal, Sources, Told,
+    is_role_name,
 };
 use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
@@ -25,14 +31,15 @@ const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 static IDENTIFIER: LazyLock<Identifier> = LazyLock::new(|| {
     let jwt = Jwt {
-        algorithm: JwtAlgorithm::Hs256,
-        key: PathBuf::from("secret"),
+        keys: JwtKeys::Single { algorithm: JwtAlgorithm::Hs256, path: PathBuf::from("secret") },
         issuer: None,
         audience: None,
         leeway: Duration::from_secs(LEEWAY),
-        subject_claim: "sub".to_owned(),
-        roles_claim: "access.roles".to_owned(),
-        tenant_claim: Some("org".to_owned()),
+        claims: ClaimNames {
+            subject: "sub".to_owned(),
+            roles: "access.roles".to_owned(),
+            tenant: Some("org".to_owned()),
+        },
     };
     let token = StaticToken {
         sha256: Sha256::digest(TOKEN.as_bytes()).into(),
@@ -46,12 +53,27 @@ static IDENTIFIER: LazyLock<Identifier> = LazyLock::new(|| {
         roles: HeaderName::from_static("x-roles"),
         tenant: None,
     };
-    let sources = [
+    let entries = [
         IdentitySource::Jwt(jwt),
         IdentitySource::StaticTokens(vec![token]),
         IdentitySource::TrustedHeaders(headers),
-    ];
-    Identifier::build(&sources, &|_| Ok(SECRET.to_vec())).expect("the sources are good")
+    ]
+    .map(|source| IdentityEntry { source, roles: None });
+    let upstream = Upstream {
+        host: "127.0.0.1".to_owned(),
+        port: 1,
+        tls: None,
+        host_header: None,
+        connect_timeout: Upstream::CONNECT,
+        first_byte_timeout: Upstream::FIRST_BYTE,
+        idle_timeout: Upstream::IDLE,
+        total_timeout: Upstream::TOTAL,
+        pool_idle: Upstream::POOL_IDLE,
+    };
+    let sources =
+        Sources { entries: &entries, tenant: &TenantNames::default(), upstream: &upstream };
+    let told = Told::to(|_| unreachable!("nobody is asked"));
+    Identifier::build(sources, &|_| Ok(SECRET.to_vec()), &told).expect("the sources are good")
 });
 
 /// First byte: whether the peer is the trusted proxy. The rest: header lines.
@@ -109,11 +131,23 @@ pub fn identify_claims(bytes: &[u8]) {
 
 fn identify(headers: &HeaderMap, peer: IpAddr) -> Option<Principal> {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-    let found = IDENTIFIER.identify(headers, Some(peer), now);
+    let arrival = Arrival {
+        headers,
+        host: b"crm.example",
+        peer: Some(peer),
+        certificate: None,
+        now,
+        at: Instant::now(),
+    };
+    let identifying = pin!(IDENTIFIER.identify(&arrival));
+    let found = match identifying.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(found) => found,
+        Poll::Pending => unreachable!("none of these sources waits for anything"),
+    };
     if let Err(refusal) = &found {
-        assert!(!refusal.as_str().is_empty() && !refusal.challenge().is_empty());
+        assert!(!refusal.as_str().is_empty() && refusal.challenge().is_some());
     }
-    found.ok()
+    found.ok().map(|identified| Principal::clone(&identified.principal))
 }
 
 fn check(principal: &Principal) {

@@ -1,6 +1,7 @@
 //! Sources together: which one answers, what is never tried, what stays secret.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,7 +11,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::config::{Jwt, JwtAlgorithm, StaticToken, TrustedHeaders as TrustedSettings};
+use crate::config::{
+    ClaimNames, Jwt, JwtAlgorithm, JwtKeys, RoleMap, StaticToken, TrustedHeaders as TrustedSettings,
+};
+use crate::identity::tests::{arriving, at_once, headers, upstream};
 
 const SECRET: &[u8] = b"a secret of at least thirty-two bytes";
 const OTHER_SECRET: &[u8] = b"another secret of at least 32 bytes!";
@@ -18,24 +22,25 @@ const NOW: u64 = 1_800_000_000;
 const PROXY: &str = "10.0.0.1";
 const STRANGER: &str = "192.0.2.1";
 
-fn jwt(key: &str) -> IdentitySource {
-    IdentitySource::Jwt(Jwt {
-        algorithm: JwtAlgorithm::Hs256,
-        key: PathBuf::from(key),
+fn entry(source: IdentitySource) -> IdentityEntry {
+    IdentityEntry { source, roles: None }
+}
+
+fn jwt(key: &str) -> IdentityEntry {
+    entry(IdentitySource::Jwt(Jwt {
+        keys: JwtKeys::Single { algorithm: JwtAlgorithm::Hs256, path: PathBuf::from(key) },
         issuer: None,
         audience: None,
         leeway: Duration::ZERO,
-        subject_claim: "sub".to_owned(),
-        roles_claim: "roles".to_owned(),
-        tenant_claim: None,
-    })
+        claims: ClaimNames { subject: "sub".to_owned(), roles: "roles".to_owned(), tenant: None },
+    }))
 }
 
-fn tokens() -> IdentitySource {
-    IdentitySource::StaticTokens(vec![
+fn tokens() -> IdentityEntry {
+    entry(IdentitySource::StaticTokens(vec![
         static_token("machine", "machine"),
         static_token("three.part.token", "parts"),
-    ])
+    ]))
 }
 
 fn static_token(token: &str, subject: &str) -> StaticToken {
@@ -47,13 +52,13 @@ fn static_token(token: &str, subject: &str) -> StaticToken {
     }
 }
 
-fn trusted() -> IdentitySource {
-    IdentitySource::TrustedHeaders(TrustedSettings {
+fn trusted() -> IdentityEntry {
+    entry(IdentitySource::TrustedHeaders(TrustedSettings {
         peers: vec!["10.0.0.0/8".parse().unwrap()],
         subject: HeaderName::from_static("x-user"),
         roles: HeaderName::from_static("x-roles"),
         tenant: None,
-    })
+    }))
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
@@ -64,8 +69,27 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-fn identifier(sources: &[IdentitySource]) -> Identifier {
-    Identifier::build(sources, &read_file).unwrap()
+fn build(
+    entries: &[IdentityEntry],
+    read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Identifier, Vec<IdentityFault>> {
+    let (tenant, upstream) = (TenantNames::default(), upstream(1));
+    let sources = Sources { entries, tenant: &tenant, upstream: &upstream };
+    Identifier::build(sources, read_file, &Told::to(|_| panic!("nobody is asked")))
+}
+
+fn identifier(sources: &[IdentityEntry]) -> Identifier {
+    build(sources, &read_file).unwrap()
+}
+
+/// Who calls, found out without waiting.
+fn identify(
+    identifier: &Identifier,
+    headers: &HeaderMap,
+    peer: Option<IpAddr>,
+) -> Result<Identified, Unidentified> {
+    let now = UNIX_EPOCH + Duration::from_secs(NOW);
+    at_once(identifier.identify(&Arrival { peer, ..arriving(headers, now) }))
 }
 
 fn bearer_jwt(secret: &[u8], subject: &str, expiry: u64) -> String {
@@ -75,24 +99,20 @@ fn bearer_jwt(secret: &[u8], subject: &str, expiry: u64) -> String {
     format!("Bearer {token}")
 }
 
-fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    for (name, value) in lines {
-        headers.append(*name, HeaderValue::from_str(value).unwrap());
-    }
-    headers
-}
-
 #[track_caller]
 fn check(
-    sources: &[IdentitySource],
+    sources: &[IdentityEntry],
     peer: &str,
     lines: &[(&'static str, &str)],
     expected: Result<&str, Unidentified>,
 ) {
-    let now = UNIX_EPOCH + Duration::from_secs(NOW);
-    let found = identifier(sources).identify(&headers(lines), peer.parse().ok(), now);
-    assert_eq!(found.map(|principal| principal.subject), expected.map(str::to_owned));
+    let found = identify(&identifier(sources), &headers(lines), peer.parse().ok());
+    let found = found.map(|identified| identified.principal.subject.clone());
+    let reason = |unidentified| match unidentified {
+        Unidentified::Invalid(_, refusal) => Unidentified::from(refusal),
+        other => other,
+    };
+    assert_eq!(found.map_err(reason), expected.map(str::to_owned));
 }
 
 #[test]
@@ -136,7 +156,7 @@ fn the_first_kind_present_decides() {
 #[test]
 fn a_credential_that_does_not_hold_never_falls_through() {
     let all = [jwt("secret"), tokens(), trusted()];
-    let refused = |refusal: Refusal| Err(Unidentified::Invalid(refusal));
+    let refused = |refusal: Refusal| Err(Unidentified::from(refusal));
     let user = ("x-user", "cy");
     let expired = bearer_jwt(SECRET, "ann", NOW);
     let stranger = bearer_jwt(OTHER_SECRET, "ann", NOW + 60);
@@ -182,13 +202,13 @@ fn vary_names_what_is_configured() {
 
 #[test]
 fn every_fault_of_every_source_is_told() {
-    let texts = |sources: &[IdentitySource]| {
-        let faults = Identifier::build(sources, &read_file).unwrap_err();
+    let texts = |sources: &[IdentityEntry]| {
+        let faults = build(sources, &read_file).unwrap_err();
         faults.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     assert_eq!(texts(&[]), ["no identity source is configured"]);
     assert_eq!(
-        texts(&[jwt("nowhere"), tokens(), IdentitySource::StaticTokens(Vec::new())]),
+        texts(&[jwt("nowhere"), tokens(), entry(IdentitySource::StaticTokens(Vec::new()))]),
         [
             "identity source 1: cannot read the key file `nowhere`: entity not found",
             "identity source 3: the list of static tokens is empty",
@@ -199,14 +219,13 @@ fn every_fault_of_every_source_is_told() {
 #[test]
 fn each_key_file_is_read_once() {
     let read = RefCell::new(Vec::new());
-    let identifier = Identifier::build(&[jwt("secret"), tokens(), jwt("other")], &|path| {
+    let identifier = build(&[jwt("secret"), tokens(), jwt("other")], &|path| {
         read.borrow_mut().push(path.to_owned());
         read_file(path)
     });
     let line = [("authorization", bearer_jwt(OTHER_SECRET, "bob", NOW + 60))];
     let lines = line.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let now = UNIX_EPOCH + Duration::from_secs(NOW);
-    assert!(identifier.unwrap().identify(&headers(&lines), None, now).is_ok());
+    assert!(identify(&identifier.unwrap(), &headers(&lines), None).is_ok());
     assert_eq!(*read.borrow(), [PathBuf::from("secret"), PathBuf::from("other")]);
 }
 
@@ -214,8 +233,8 @@ fn each_key_file_is_read_once() {
 fn nothing_secret_is_in_debug_output() {
     let identifier = identifier(&[jwt("secret"), tokens(), trusted()]);
     let lines = [("authorization", "Bearer machine")];
-    let principal = identifier.identify(&headers(&lines), None, UNIX_EPOCH).unwrap();
-    let shown = format!("{identifier:?} {principal:?}");
+    let identified = identify(&identifier, &headers(&lines), None).unwrap();
+    let shown = format!("{identifier:?} {identified:?}");
     let digest = Sha256::digest(b"machine");
     assert!(shown.contains("support"), "{shown}");
     assert!(!shown.contains("machine"), "{shown}");
@@ -236,8 +255,7 @@ proptest! {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, value);
         let identifier = identifier(&[jwt("secret"), tokens(), trusted()]);
-        let now = UNIX_EPOCH + Duration::from_secs(NOW);
-        prop_assert!(identifier.identify(&headers, PROXY.parse().ok(), now).is_err());
+        prop_assert!(identify(&identifier, &headers, PROXY.parse().ok()).is_err());
     }
 
     #[test]
@@ -245,8 +263,7 @@ proptest! {
         let line = [("authorization", format!("Bearer {token}"))];
         let lines = line.each_ref().map(|(name, value)| (*name, value.as_str()));
         let identifier = identifier(&[jwt("secret"), tokens(), trusted()]);
-        let now = UNIX_EPOCH + Duration::from_secs(NOW);
-        prop_assert!(identifier.identify(&headers(&lines), PROXY.parse().ok(), now).is_err());
+        prop_assert!(identify(&identifier, &headers(&lines), PROXY.parse().ok()).is_err());
     }
 
     #[test]
@@ -260,7 +277,33 @@ proptest! {
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, value);
         let identifier = identifier(&[jwt("secret"), tokens()]);
-        let now = UNIX_EPOCH + Duration::from_secs(NOW);
-        prop_assert!(identifier.identify(&headers, None, now).is_err());
+        prop_assert!(identify(&identifier, &headers, None).is_err());
     }
+}
+
+#[test]
+fn the_source_that_decided_is_told() {
+    let identifier = identifier(&[jwt("secret"), tokens(), trusted()]);
+    let kind = |lines: &[(&str, &str)]| {
+        let found = identify(&identifier, &headers(lines), PROXY.parse().ok());
+        found.map(|identified| identified.source).map_err(Unidentified::source_kind)
+    };
+    assert_eq!(kind(&[("authorization", "Bearer machine")]), Ok(SourceKind::StaticTokens));
+    assert_eq!(kind(&[("x-user", "cy")]), Ok(SourceKind::TrustedHeaders));
+    assert_eq!(kind(&[("authorization", "Bearer x")]), Err(Some(SourceKind::StaticTokens)));
+    assert_eq!(kind(&[("authorization", "Bearer a b")]), Err(None));
+    assert_eq!(kind(&[]), Err(None));
+}
+
+#[test]
+fn names_of_a_source_become_roles() {
+    let roles = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let map = RoleMap {
+        map: [("support".to_owned(), roles(&["admin", "finance"]))].into(),
+        ..RoleMap::default()
+    };
+    let entry = IdentityEntry { roles: Some(map), ..tokens() };
+    let found =
+        identify(&identifier(&[entry]), &headers(&[("authorization", "Bearer machine")]), None);
+    assert_eq!(found.unwrap().principal.roles, ["admin", "finance"]);
 }

@@ -94,11 +94,18 @@ fn rsa(file: &[u8]) -> Result<DecodingKey, KeyFault> {
     let der = public_key_der(file)?;
     let components = aws_lc::DEFAULT_PROVIDER.key_utils.rsa_pub_components_from_public_key;
     let (modulus, exponent) = components(&der).map_err(|_| KeyFault::NotRsa)?;
-    let leading = modulus.first().map_or(0, |first| first.leading_zeros() as usize);
-    if !(2048..=8192).contains(&(modulus.len() * 8 - leading)) {
+    if !is_trusted_rsa(&modulus) {
         return Err(KeyFault::RsaSize);
     }
     Ok(DecodingKey::from_rsa_raw_components(&modulus, &exponent))
+}
+
+/// Whether an RSA key has 2048 to 8192 bits.
+pub(super) fn is_trusted_rsa(modulus: &[u8]) -> bool {
+    let zeros = modulus.iter().take_while(|byte| **byte == 0).count();
+    let modulus = modulus.get(zeros..).unwrap_or_default();
+    let leading = modulus.first().map_or(0, |first| first.leading_zeros() as usize);
+    (2048..=8192).contains(&(modulus.len() * 8 - leading))
 }
 
 /// The DER in a PEM file, if its one block is a public key.

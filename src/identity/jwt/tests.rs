@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
+use http::HeaderMap;
 use jsonwebtoken::EncodingKey;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::identity::tests::{arriving, at_once};
 
 const RSA_PUBLIC: &str = include_str!("../../../tests/fixtures/test-only-rsa-public.pem");
 const RSA_PRIVATE: &str = include_str!("../../../tests/fixtures/test-only-rsa-private.pem");
@@ -16,23 +18,36 @@ const NOW: u64 = 1_800_000_000;
 
 fn settings(algorithm: JwtAlgorithm) -> config::Jwt {
     config::Jwt {
-        algorithm,
-        key: PathBuf::from("key.pem"),
+        keys: JwtKeys::Single { algorithm, path: PathBuf::from("key.pem") },
         issuer: Some("https://idp.example.com".to_owned()),
         audience: Some("crm".to_owned()),
         leeway: Duration::from_secs(30),
-        subject_claim: "sub".to_owned(),
-        roles_claim: "realm_access.roles".to_owned(),
-        tenant_claim: Some("org".to_owned()),
+        claims: ClaimNames {
+            subject: "sub".to_owned(),
+            roles: "realm_access.roles".to_owned(),
+            tenant: Some("org".to_owned()),
+        },
     }
 }
 
 fn source(algorithm: JwtAlgorithm, key: &[u8]) -> JwtSource {
-    JwtSource::build(&settings(algorithm), &|_| Ok(key.to_vec())).ok().unwrap()
+    build(&settings(algorithm), &|_| Ok(key.to_vec())).ok().unwrap()
+}
+
+fn build(
+    settings: &config::Jwt,
+    read_file: &dyn Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<JwtSource, Vec<SourceFault>> {
+    JwtSource::build(settings, RoleNames::new(None), read_file, Told::to(|_| {}))
 }
 
 fn verify(source: &JwtSource, token: &str) -> Result<Principal, Refusal> {
-    source.verify(token, UNIX_EPOCH + Duration::from_secs(NOW))
+    let headers = HeaderMap::new();
+    let arrival = arriving(&headers, UNIX_EPOCH + Duration::from_secs(NOW));
+    at_once(source.find(token, &arrival)).map_err(|unknown| match unknown {
+        Unknown::Refused(refusal) => refusal,
+        Unknown::Unavailable => panic!("a key in a file is always there"),
+    })
 }
 
 fn claims() -> Value {
@@ -223,8 +238,8 @@ fn claims_that_are_refused() {
 #[test]
 fn issuer_audience_and_tenant_are_read_only_where_configured() {
     let mut settings = settings(JwtAlgorithm::Hs256);
-    (settings.issuer, settings.audience, settings.tenant_claim) = (None, None, None);
-    let source = JwtSource::build(&settings, &|_| Ok(SECRET.to_vec())).ok().unwrap();
+    (settings.issuer, settings.audience, settings.claims.tenant) = (None, None, None);
+    let source = build(&settings, &|_| Ok(SECRET.to_vec())).ok().unwrap();
     let token = hs256(r#"{"alg":"HS256"}"#, &format!(r#"{{"sub":"ann","exp":{}}}"#, NOW + 1));
     let expected = Principal { subject: "ann".to_owned(), roles: Vec::new(), tenant: None };
     assert_eq!(verify(&source, &token), Ok(expected));
@@ -234,9 +249,9 @@ fn issuer_audience_and_tenant_are_read_only_where_configured() {
 fn every_fault_of_the_settings_is_told() {
     let mut settings = settings(JwtAlgorithm::Rs256);
     settings.leeway = Duration::from_secs(61);
-    settings.roles_claim = String::new();
+    settings.claims.roles = String::new();
     let faults = |read: &dyn Fn(&Path) -> io::Result<Vec<u8>>| {
-        let faults = JwtSource::build(&settings, read).err().unwrap();
+        let faults = build(&settings, read).err().unwrap();
         faults.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let both = [

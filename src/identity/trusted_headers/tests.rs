@@ -12,7 +12,7 @@ fn settings(peers: &[&str]) -> config::TrustedHeaders {
 }
 
 fn source(peers: &[&str]) -> TrustedHeaders {
-    TrustedHeaders::build(&settings(peers)).ok().unwrap()
+    TrustedHeaders::build(&settings(peers), RoleNames::new(None)).ok().unwrap()
 }
 
 fn headers(lines: &[(&'static str, &[u8])]) -> HeaderMap {
@@ -106,7 +106,7 @@ fn what_is_refused() {
 
 #[track_caller]
 fn check_faults(settings: &config::TrustedHeaders, expected: &[&str]) {
-    let faults = TrustedHeaders::build(settings).err().unwrap_or_default();
+    let faults = TrustedHeaders::build(settings, RoleNames::new(None)).err().unwrap_or_default();
     let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(texts, expected);
 }

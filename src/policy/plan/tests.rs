@@ -6,6 +6,7 @@ use super::*;
 use crate::diagnostic::{SourceFile, Span};
 use crate::json;
 use crate::json::filter::{Filter, FilterLimits, Observer, Replacer};
+use crate::policy::emits::Events;
 use crate::policy::set::RoleResource;
 
 struct Stars;
@@ -54,8 +55,11 @@ fn run(roles: &[Role], watched: &[&str], shown: bool, text: &str) -> (Vec<String
             path: "/".into(),
             records: path("$.results[*]"),
             envelope: vec![path("count")],
+            write: None,
         }],
         fields: vec![field("$..email"), field("phone")],
+        emits: Vec::new(),
+        events: Events::default(),
     };
     let scope = Scope { resource: &resource, route: &resource.routes[0] };
     let roles: Vec<&Role> = roles.iter().collect();

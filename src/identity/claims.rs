@@ -1,24 +1,49 @@
-//! The JSON objects of a token: members that stand once, read by strict rules.
+//! The claims of a token, or of what an issuer says of one: members that stand once, by strict rules.
 //!
 //! Refuses rather than converts: a string `exp` is no expiry, a number is no role.
 
-use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::decode_part;
-use crate::identity::bounds::{self, is_name};
-use crate::identity::refusal::Refusal;
+use super::Principal;
+use super::bounds::is_name;
+use super::document::{Document, is_truthy};
+use super::refusal::Refusal;
+use super::role_names::RoleNames;
+use crate::config::ClaimNames;
 
 /// A JSON object in which no name stands twice.
 pub(super) struct Members(Map<String, Value>);
 
 impl Members {
-    /// Decodes one part of a token.
-    pub(super) fn decode(part: &str) -> Option<Self> {
-        serde_json::from_slice(&decode_part(part)?).ok()
+    /// Reads an object.
+    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+        match Document::parse(text)?.0 {
+            Value::Object(members) => Some(Self(members)),
+            _ => None,
+        }
+    }
+
+    /// Whom the claims name.
+    pub(super) fn principal(
+        &self,
+        names: &ClaimNames,
+        roles: &RoleNames,
+    ) -> Result<Principal, Refusal> {
+        let subject = self.name(&names.subject).ok_or(Refusal::BadSubject)?;
+        let tenant = match &names.tenant {
+            None => None,
+            Some(claim) => Some(self.name(claim).ok_or(Refusal::BadTenant)?),
+        };
+        let given = self.role_names(&names.roles, roles)?;
+        let roles = roles.of(given, tenant.as_deref())?;
+        Ok(Principal { subject, roles, tenant })
+    }
+
+    /// Whether the member is the literal `true`.
+    pub(super) fn is_true(&self, name: &str) -> bool {
+        self.0.get(name) == Some(&Value::Bool(true))
     }
 
     /// Whether the member stands here, `null` included.
@@ -54,27 +79,57 @@ impl Members {
     }
 
     /// A subject or tenant: a string, or a whole number such as the `user_id` of many frameworks.
-    pub(super) fn name(&self, path: &str) -> Option<String> {
-        let name = match find(&self.0, path)? {
-            Value::String(text) => text.clone(),
-            Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
-            _ => return None,
-        };
-        is_name(&name).then_some(name)
+    fn name(&self, path: &str) -> Option<String> {
+        name_of(find(&self.0, path)?)
     }
 
-    /// Roles: a list of strings, or one string split at spaces and commas. None is no role.
-    pub(super) fn roles(&self, path: &str) -> Result<Vec<String>, Refusal> {
+    /// The names of roles: a list of strings; an object, whose truthy members are meant; or one
+    /// string, split at commas, and at spaces too where the piece is no name that the map has.
+    fn role_names<'a>(&'a self, path: &str, map: &RoleNames) -> Result<Vec<&'a str>, Refusal> {
         match find(&self.0, path) {
             None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::String(text)) => bounds::roles(text.split([' ', ','])),
+            Some(Value::String(text)) => Ok(text
+                .split(',')
+                .flat_map(|piece| {
+                    let whole = map.knows(piece.trim());
+                    let (one, many) = if whole { (Some(piece.trim()), "") } else { (None, piece) };
+                    one.into_iter().chain(many.split(' '))
+                })
+                .collect()),
             Some(Value::Array(list)) => {
-                let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
-                bounds::roles(names.ok_or(Refusal::BadRoles)?)
+                list.iter().map(Value::as_str).collect::<Option<_>>().ok_or(Refusal::BadRoles)
             }
-            Some(Value::Bool(_) | Value::Number(_) | Value::Object(_)) => Err(Refusal::BadRoles),
+            Some(Value::Object(members)) => Ok(truthy_names(members).collect()),
+            Some(Value::Bool(_) | Value::Number(_)) => Err(Refusal::BadRoles),
         }
     }
+
+    /// When the claims end to hold, where they say so.
+    pub(super) fn expiry(&self) -> Result<Option<f64>, Refusal> {
+        self.seconds("exp")
+    }
+
+    fn seconds(&self, name: &str) -> Result<Option<f64>, Refusal> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(value) => value.as_f64().map(Some).ok_or(Refusal::MalformedTimes),
+        }
+    }
+}
+
+/// A subject or tenant as JSON has it.
+pub(super) fn name_of(value: &Value) -> Option<String> {
+    let name = match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) if number.is_i64() || number.is_u64() => number.to_string(),
+        _ => return None,
+    };
+    is_name(&name).then_some(name)
+}
+
+/// The names of the members that are not empty, `false` or the like.
+pub(super) fn truthy_names(members: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    members.iter().filter(|(_, value)| is_truthy(value)).map(|(name, _)| name.as_str())
 }
 
 /// The claim at a dotted path. Names may hold dots themselves (`https://example.com/roles`), so
@@ -96,12 +151,24 @@ pub(super) struct Times {
 
 impl Times {
     pub(super) fn of(claims: &Members) -> Result<Self, Refusal> {
-        let seconds = |name| match claims.0.get(name) {
-            None => Ok(None),
-            Some(value) => value.as_f64().map(Some).ok_or(Refusal::MalformedTimes),
-        };
-        let expiry = seconds("exp")?.ok_or(Refusal::MissingExpiry)?;
-        Ok(Self { expiry, not_before: seconds("nbf")? })
+        let expiry = claims.expiry()?.ok_or(Refusal::MissingExpiry)?;
+        Ok(Self { expiry, not_before: claims.seconds("nbf")? })
+    }
+
+    /// As [`of`](Self::of), where an expiry is not needed.
+    pub(super) fn if_any(claims: &Members) -> Result<Self, Refusal> {
+        let expiry = claims.expiry()?.unwrap_or(f64::INFINITY);
+        Ok(Self { expiry, not_before: claims.seconds("nbf")? })
+    }
+
+    /// How long they still hold at `now`.
+    pub(super) fn left(&self, now: SystemTime) -> Duration {
+        let now = now.duration_since(UNIX_EPOCH).map_or(f64::INFINITY, |now| now.as_secs_f64());
+        Duration::try_from_secs_f64(self.expiry - now).unwrap_or(if self.expiry > now {
+            Duration::MAX
+        } else {
+            Duration::ZERO
+        })
     }
 
     pub(super) fn check(&self, now: SystemTime, leeway: Duration) -> Result<(), Refusal> {
@@ -119,45 +186,25 @@ impl Times {
     }
 }
 
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Members, A::Error> {
-        let mut members = Map::new();
-        while let Some((name, value)) = access.next_entry::<String, Value>()? {
-            if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member stands twice"));
-            }
-        }
-        Ok(Members(members))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
     use super::*;
 
     fn members(json: &str) -> Members {
-        serde_json::from_str(json).unwrap()
+        Members::parse(json.as_bytes()).unwrap()
     }
 
     #[track_caller]
     fn check_roles(json: &str, path: &str, expected: Result<&[&str], Refusal>) {
         let expected =
             expected.map(|roles| roles.iter().map(|role| (*role).to_owned()).collect::<Vec<_>>());
-        assert_eq!(members(json).roles(path), expected, "{path} in {json}");
+        let members = members(json);
+        let roles = RoleNames::new(None);
+        let found = members.role_names(path, &roles).and_then(|names| roles.of(names, None));
+        assert_eq!(found, expected, "{path} in {json}");
     }
 
     #[test]
@@ -185,8 +232,51 @@ mod tests {
 
     #[test]
     fn roles_of_another_kind_are_refused() {
-        for roles in ["1", "true", "{}", r#"["a",1]"#, r#"["a",null]"#, r#"[["a"]]"#] {
+        for roles in ["1", "true", r#"["a",1]"#, r#"["a",null]"#, r#"[["a"]]"#] {
             check_roles(&format!(r#"{{"roles":{roles}}}"#), "roles", Err(Refusal::BadRoles));
+        }
+    }
+
+    #[test]
+    fn roles_as_members_of_an_object() {
+        check_roles(
+            r#"{"flags":{"admin":true,"sales":1,"b":"x","no":false,"nil":null,"empty":{},"z":0}}"#,
+            "flags",
+            Ok(&["admin", "b", "sales"]),
+        );
+        check_roles(
+            r#"{"urn:zitadel:roles":{"admin":{"2834":"example.com"},"gone":{}}}"#,
+            "urn:zitadel:roles",
+            Ok(&["admin"]),
+        );
+        check_roles(r#"{"roles":{}}"#, "roles", Ok(&[]));
+    }
+
+    proptest! {
+        /// However names with dots are nested, the path that joins them finds the value.
+        #[test]
+        fn a_path_finds_what_it_was_made_from(
+            names in prop::collection::vec("[a-z/:]{1,4}(\\.[a-z]{1,3}){0,2}", 1..5),
+        ) {
+            let mut value = json!("ann");
+            for name in names.iter().rev() {
+                value = json!({ name: value });
+            }
+            let text = value.to_string();
+            let found = members(&text).name(&names.join("."));
+            prop_assert_eq!(found.as_deref(), Some("ann"));
+        }
+
+        #[test]
+        fn no_path_finds_what_is_not_there(
+            path in "[a-d.]{0,12}",
+            value in "\\PC{0,8}",
+        ) {
+            let document = json!({ "a": { "b": value, "c.d": 7 }, "b.c": [value] });
+            let members = members(&document.to_string());
+            if let Some(found) = members.name(&path) {
+                prop_assert!((path == "a.b" && found == value) || (path == "a.c.d" && found == "7"));
+            }
         }
     }
 
@@ -267,14 +357,5 @@ mod tests {
         let times = Times::of(&members(r#"{"exp":1e300}"#)).unwrap();
         let before = UNIX_EPOCH - Duration::from_secs(1);
         assert_eq!(times.check(before, Duration::ZERO), Err(Refusal::Expired));
-    }
-
-    #[test]
-    fn no_name_stands_twice() {
-        for json in
-            [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":1}"#, "[]", "1", "{}x", r#"{"a":1e400}"#]
-        {
-            assert!(serde_json::from_str::<Members>(json).is_err(), "{json}");
-        }
     }
 }
