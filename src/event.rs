@@ -6,7 +6,10 @@
 
 pub mod address;
 pub mod detect;
+pub mod dispatch;
 pub mod envelope;
+pub mod journal;
+pub mod seen;
 pub mod sink;
 
 use std::collections::BTreeMap;

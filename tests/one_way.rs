@@ -32,7 +32,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("telemetry", &["config"]),
     ("fail_point", &[]),
     ("store", &["fail_point"]),
-    ("event", &["json", "condition", "policy", "config"]),
+    ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
     ("admin", &["problem", "config", "telemetry"]),
     ("proxy", PROXY),
     ("server", &[]),

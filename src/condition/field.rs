@@ -64,7 +64,7 @@ impl Field {
             Some(("new", path)) => (Side::New, path),
             Some(_) | None => (Side::New, text),
         };
-        Self::of(side, path)
+        Self::of(side, path, text)
     }
 
     /// Reads a path where there is one record only: `old.stage` is a member of a member.
@@ -72,15 +72,15 @@ impl Field {
     /// # Errors
     /// Says why the text names no field.
     pub fn parse_plain(text: &str) -> Result<Self, FieldFault> {
-        Self::of(Side::New, text)
+        Self::of(Side::New, text, text)
     }
 
-    fn of(side: Side, text: &str) -> Result<Self, FieldFault> {
-        if text.len() > MAX_PATH {
+    fn of(side: Side, path: &str, written: &str) -> Result<Self, FieldFault> {
+        if path.len() > MAX_PATH {
             return Err(FieldFault::TooLong);
         }
-        let path = FieldPath::parse_members(text)
-            .map_err(|error| FieldFault::NotDotted { text: text.to_owned(), error })?;
+        let path = FieldPath::parse_members(path)
+            .map_err(|error| FieldFault::NotDotted { text: written.to_owned(), error })?;
         Ok(Self { side, path })
     }
 }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn faults() {
         check("", Err("`` is no dotted path: a path name is empty"));
-        check("old.", Err("`` is no dotted path: a path name is empty"));
+        check("old.", Err("`old.` is no dotted path: a path name is empty"));
         check("a..b", Err("`a..b` is no dotted path: a path name is empty"));
         check("$.stage", Err("`$.stage` is no dotted path: `$` cannot stand in a dotted path"));
         check("a[0]", Err("`a[0]` is no dotted path: `[` cannot stand in a dotted path"));

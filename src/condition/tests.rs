@@ -258,12 +258,12 @@ fn fields_walk_objects_and_end_at_lists() {
 
 #[test]
 fn three_truths_joined() {
+    use Truth::{False, True, Unknown};
     let leaf = |name: &str| json!({ "field": name, "operator": "eq", "value": 1 });
     let (yes, no, open) = (leaf("x"), leaf("y"), leaf("z"));
     let mut facts = Records::of_texts(None, Some("1"));
     facts.texts.insert((Side::New, "y".to_owned()), "2".to_owned());
     facts.texts.insert((Side::New, "z".to_owned()), "?".to_owned());
-    use Truth::{False, True, Unknown};
     let table = [
         (json!({}), True),
         (json!(null), True),

@@ -9,6 +9,9 @@ use crate::diagnostic::{count, render};
 
 const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n";
 const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----\n";
+/// The key of 24 times `h`.
+const WEBHOOK_KEY: &str = "whsec_aGhoaGhoaGhoaGhoaGhoaGhoaGhoaGho\n";
+const NATS_CREDENTIALS: &str = "-----BEGIN NATS USER JWT-----\nhunter2\n------END NATS USER JWT------\n-----BEGIN USER NKEY SEED-----\nhunter2\n------END USER NKEY SEED------\n";
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----\n";
 
 /// A world with a few files in the folder `conf`, and a few variables.
@@ -23,6 +26,8 @@ impl Surroundings for Pretended {
             "NOTHING" => "",
             "LINES" => "hunter2\nhunter2",
             "ADMIN_TOKEN" => "0123456789abcdef",
+            "WEBHOOK_KEY" => WEBHOOK_KEY,
+            "SHORT_KEY" => "whsec_aHVudGVyMg==",
             "AUDIENCE" => "crm: {not: yaml}",
             _ => return None,
         };
@@ -37,6 +42,8 @@ impl Surroundings for Pretended {
             "conf/keys/idp.pem" => PUBLIC_KEY,
             "conf/keys/secret" => "hunter2hunter2hunter2hunter2hunter2\n",
             "conf/keys/short" => "hunter2\n",
+            "conf/keys/whsec" | "conf/keys/whsec.old" | "/run/secrets/whsec" => WEBHOOK_KEY,
+            "conf/keys/nats.creds" => NATS_CREDENTIALS,
             "conf/keys.yaml" => "keys: []\n",
             "conf/admin.token" => "fedcba9876543210\n",
             "conf/collector.token" => "Bearer hunter2\n",
@@ -49,7 +56,7 @@ impl Surroundings for Pretended {
     }
 
     fn is_folder(&self, path: &Path) -> bool {
-        ["conf/policies", "conf/tls"].contains(&path.to_str().unwrap())
+        ["conf/policies", "conf/tls", "conf/data"].contains(&path.to_str().unwrap())
     }
 }
 
@@ -161,13 +168,62 @@ admin:
   listen: 0.0.0.0:9902
   token_file: admin.token
   hosts: [Ops.Example]
-data_dir: tls
-audit: { mode: required, keep_days: 30, queue: 100 }
+data_dir: data
+events:
+  source: https://crm.example
+  on_store_failure: pass
+  store_timeout: 3s
+  retention: { age: 7d, size: 2GiB }
+  fields_cache: 5000
+  retry: [1s, 2m, 3h]
+  sinks:
+    - webhook:
+        name: billing
+        role: integration
+        url: https://hooks.example/crm?team=billing
+        mode: binary
+        secrets: [keys/whsec, { env: WEBHOOK_KEY }]
+        allow: [10.0.0.0/8, "fd00::1", hooks.internal]
+        tls: { ca: /etc/crm/ca.pem }
+        timeout: 4s
+        headers: { X-Team: billing, Authorization: "Bearer ${WORD}", X-Api-Key: { file: keys/short } }
+        parallel: 3
+    - nats:
+        name: bus
+        role: integration
+        servers: ["nats://nats-1", "tls://nats-2:4333"]
+        stream: CRM
+        subject_prefix: eu.crm
+        mode: binary
+        create: true
+        replicas: 3
+        max_age: 30d
+        duplicate_window: 2h
+        timeout: 6s
+        credentials: keys/nats.creds
+        tls: { ca: /etc/crm/ca.pem, certificate: tls/server.pem, key: tls/server.key }
+        monitor: http://nats-1:8222
+    - file: { name: trail, role: audit, path: events.jsonl, rotate: { size: 1MiB, keep: 2 } }
+    - stdout: { name: console, role: audit }
+audit: { mode: required, keep: 30d, queue: 100 }
 "#,
     );
     let token = settings.admin.token.as_ref().map(|token| token.expose_secret().to_owned());
     assert_eq!(token.as_deref(), Some("fedcba9876543210"));
     insta::assert_debug_snapshot!("everything", settings);
+}
+
+#[test]
+fn a_sink_needs_little() {
+    let settings = settings(&format!(
+        "{MINIMAL}data_dir: data\nevents:\n  sinks:\n\
+         \x20   - webhook: {{ name: w, role: r, url: 'https://w.example', secrets: [keys/whsec] }}\n\
+         \x20   - nats: {{ name: n, role: r, servers: ['nats://n'], stream: S }}\n\
+         \x20   - nats: {{ name: u, role: r, servers: ['nats://n'], stream: S, user: u, password_env: WORD }}\n\
+         \x20   - nats: {{ name: t, role: r, servers: ['nats://n'], stream: S, token_file: keys/short }}\n\
+         \x20   - file: {{ name: f, role: r, path: /var/log/events.jsonl }}\n",
+    ));
+    insta::assert_debug_snapshot!("few_words", settings.events);
 }
 
 #[test]
@@ -305,7 +361,7 @@ impl Surroundings for Documented {
     }
 
     fn is_folder(&self, path: &Path) -> bool {
-        path.ends_with("policies") || path.ends_with("data")
+        ["policies", "fieldgate", "data"].iter().any(|name| path.ends_with(name))
     }
 }
 
@@ -320,6 +376,8 @@ fn load_documented(text: &str) -> Settings {
         ("keys.yaml", "keys: []"),
         ("admin.token", "fedcba9876543210"),
         ("collector.token", "Bearer fedcba9876543210"),
+        ("whsec", WEBHOOK_KEY),
+        ("nats.creds", NATS_CREDENTIALS),
     ]));
     match read(&SourceFile::new("doc.yaml", text), Path::new("conf"), &files) {
         Ok(loaded) if loaded.warnings.is_empty() => loaded.settings,
@@ -334,9 +392,11 @@ const PAGE: &str = include_str!("../../docs/configuration.md");
 #[test]
 fn the_documented_examples_load() {
     let examples = fenced(PAGE);
-    assert_eq!(examples.len(), 3, "a short one, a complete one, the defaults");
+    assert_eq!(examples.len(), 4, "a short one, a complete one, events, the defaults");
     for text in &examples {
-        load_documented(text);
+        // The part about events is shown without the rest.
+        let rest = if text.starts_with("data_dir") { examples[0].as_str() } else { "" };
+        load_documented(&format!("{rest}{text}"));
     }
     load_documented(include_str!("../../deploy/fieldgate.yaml"));
 }
@@ -344,7 +404,7 @@ fn the_documented_examples_load() {
 #[test]
 fn the_documented_defaults_are_the_defaults() {
     let examples = fenced(PAGE);
-    let (left_out, written) = (load_documented(&examples[0]), load_documented(&examples[2]));
+    let (left_out, written) = (load_documented(&examples[0]), load_documented(&examples[3]));
     assert_eq!(format!("{written:#?}"), format!("{left_out:#?}"));
 }
 
@@ -369,6 +429,15 @@ telemetry:
   traces: { qqqqqqqqqqqqqqqqqqq: 1, headers: [{ qqqqqqqqqqqqqqqqqqq: 1 }] }
 admin: { qqqqqqqqqqqqqqqqqqq: 1 }
 audit: { qqqqqqqqqqqqqqqqqqq: 1 }
+events:
+  qqqqqqqqqqqqqqqqqqq: 1
+  retention: { qqqqqqqqqqqqqqqqqqq: 1 }
+  sinks:
+    - qqqqqqqqqqqqqqqqqqq: 1
+    - webhook: { qqqqqqqqqqqqqqqqqqq: 1, tls: { qqqqqqqqqqqqqqqqqqq: 1 }, secrets: [{ qqqqqqqqqqqqqqqqqqq: 1 }] }
+    - nats: { qqqqqqqqqqqqqqqqqqq: 1, tls: { qqqqqqqqqqqqqqqqqqq: 1 } }
+    - file: { qqqqqqqqqqqqqqqqqqq: 1, rotate: { qqqqqqqqqqqqqqqqqqq: 1 } }
+    - stdout: { qqqqqqqqqqqqqqqqqqq: 1 }
 ";
 
 #[test]
@@ -389,7 +458,7 @@ fn every_key_is_documented() {
 fn yaml_like() -> impl Strategy<Value = String> {
     let words = "listen upstream identity jwt static_tokens trusted_headers limits telemetry admin \
         url tls timeouts sha256 peers key algorithm hold log token_file address roles subject \
-        hosts token drain 127.0.0.1:80 http://[::1]:80 10.0.0.0/8 RS256 5s 1MiB -1 1e9 ${PORT} ${ \
+        hosts token drain data_dir events sinks webhook nats secrets allow headers servers 127.0.0.1:80 http://[::1]:80 10.0.0.0/8 RS256 5s 1MiB -1 1e9 ${PORT} ${ \
         $${X} ' \"${NO}\" é ~ true &a *a << !x @";
     let word = prop::sample::select(words.split(' ').collect::<Vec<_>>());
     let glue = prop::sample::select(vec![

@@ -28,7 +28,7 @@ pub struct ObservedWrite<'w> {
     pub method: &'w Method,
     /// The status of the answer.
     pub status: StatusCode,
-    /// What the condition `events.success` says of the answer.
+    /// What the condition `events.success` says of the answer; see [`success_of`].
     pub success: Truth,
     /// The records in the answer. Without any, the write is about one record that the answer does
     /// not show; to tell its old values, give one record without values.
@@ -69,6 +69,17 @@ pub struct Beside {
     pub create: usize,
     /// Its id, where the answer tells it.
     pub id: Option<String>,
+}
+
+/// The body of an answer, as far as `events.success` looks at it.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// There is none.
+    Empty,
+    /// The values at the paths of the condition, from the top of the answer.
+    Json(Values),
+    /// It could not be read.
+    Unreadable,
 }
 
 /// What a request turned out to be.
@@ -162,6 +173,25 @@ pub fn id_of(text: &str) -> Option<String> {
         | Value::Text(_)
         | Value::List(_)
         | Value::Object(_) => None,
+    }
+}
+
+/// What `events.success` of a resource says of an answer. An answer without a body has no members;
+/// one that could not be read tells nothing.
+#[must_use]
+pub fn success_of(resource: &Resource, answer: &Answer) -> Truth {
+    resource.events.success.evaluate(answer)
+}
+
+impl Facts for Answer {
+    fn look_up(&self, _: Side, path: &FieldPath) -> Fact<'_> {
+        match self {
+            Self::Empty => Fact::Missing,
+            Self::Json(values) => {
+                values.get(path.as_str()).map_or(Fact::Missing, |text| Fact::from_json(text))
+            }
+            Self::Unreadable => Fact::Unknown,
+        }
     }
 }
 

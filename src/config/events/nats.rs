@@ -43,6 +43,9 @@ pub(super) fn read(
     let login = login(&mut at);
     let tls = at.or("tls", tls, NatsTls::default());
     let monitor = at.optional("monitor", |reader, node, name| {
+        if has_user(reader, node, name, "leave them out; the endpoint must need none") {
+            return None;
+        }
         value::parsed(reader, node, name, "the URL of a monitoring endpoint", url::webhook)
     });
     if let Some(max_age) = max_age.filter(|age| *age < duplicate_window) {

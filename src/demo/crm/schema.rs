@@ -190,6 +190,7 @@ const DEAL: &[Field] = &[
     optional("account", Kind::Object),
     optional("owner", Kind::Object),
     optional("discount_reason", Kind::Text),
+    optional("lost_reason", Kind::Text),
     optional("line_items", Kind::List),
     server("created_at", Kind::Moment),
     server("updated_at", Kind::Moment),

@@ -35,8 +35,12 @@ fields: { x: { mask: redact } }
 "#;
 
 fn deal() -> Arc<Resource> {
+    resource_of(DEAL)
+}
+
+fn resource_of(text: &str) -> Arc<Resource> {
     let files = [
-        SourceFile::new("resources/deal.yaml", DEAL),
+        SourceFile::new("resources/deal.yaml", text),
         SourceFile::new("resources/contact.yaml", CONTACT),
         SourceFile::new("roles/admin.yaml", "role: admin\ndefault: edit\n"),
     ];
@@ -118,17 +122,17 @@ impl<'c> Case<'c> {
 }
 
 fn shown(event: &Detected) -> String {
-    let mut text = format!("{} {}", event.event_type, event.record.as_deref().unwrap_or("-"));
-    for entry in &event.data.entries {
-        text.push_str(&match &entry.source {
-            DataSource::Field { side, path, known } => {
-                let mark = if *known { "" } else { "?" };
-                format!(" {}={}.{path}{mark}", entry.name, side.word())
-            }
-            DataSource::Constant(constant) => format!(" {}={constant}", entry.name),
-        });
-    }
-    text + if event.data.undecided { " undecided" } else { "" }
+    let mut words = vec![event.event_type.clone()];
+    words.push(event.record.clone().unwrap_or_else(|| "-".to_owned()));
+    words.extend(event.data.entries.iter().map(|entry| match &entry.source {
+        DataSource::Field { side, path, known } => {
+            let mark = if *known { "" } else { "?" };
+            format!("{}={}.{path}{mark}", entry.name, side.word())
+        }
+        DataSource::Constant(constant) => format!("{}={constant}", entry.name),
+    }));
+    words.extend(event.data.undecided.then(|| "undecided".to_owned()));
+    words.join(" ")
 }
 
 const WON: [(&str, &str); 2] = [("stage", r#""won""#), ("amount", "5.00")];
@@ -168,6 +172,33 @@ fn what_did_not_happen() {
     }
     for status in [200, 201, 202, 204] {
         Case { status, ..Case::new("PATCH", 1, vec![]) }.check(&["deal.updated -"]);
+    }
+}
+
+#[test]
+fn what_an_answer_says_of_success() {
+    let deal = |success: &str| {
+        let text = DEAL.replace("events:\n", &format!("events:\n  success: {success}\n"));
+        resource_of(&text)
+    };
+    let rpc = deal("{ field: error, operator: exists, value: false }");
+    let status = deal("{ field: meta.status, operator: eq, value: ok }");
+    let always = resource_of(DEAL);
+    let json = |of: &[(&str, &str)]| Answer::Json(values(of));
+    let failed = json(&[("error", r#"{"code":1}"#)]);
+    let table = [
+        (&rpc, json(&[]), Truth::True),
+        (&rpc, json(&[("error", "null")]), Truth::True),
+        (&rpc, failed.clone(), Truth::False),
+        (&rpc, Answer::Empty, Truth::True),
+        (&rpc, Answer::Unreadable, Truth::Unknown),
+        (&status, json(&[("meta.status", r#""ok""#)]), Truth::True),
+        (&status, Answer::Empty, Truth::False),
+        (&always, failed, Truth::True),
+        (&always, Answer::Unreadable, Truth::True),
+    ];
+    for (resource, answer, expect) in table {
+        assert_eq!(success_of(resource, &answer), expect, "{answer:?}");
     }
 }
 

@@ -67,7 +67,12 @@ impl Reader {
         let operator = operator.and_then(|node| Some((self.operator(node)?, node.span)));
         // Unlike elsewhere, `null` is something that one can compare with.
         let value = fields.take_entry("value").map(|(_, node)| node);
+        let may_be_meant = value.is_none() && !fields.is_empty();
         fields.finish(&mut self.checker);
+        if may_be_meant {
+            // `vlaue: won` is one fault, not two.
+            return None;
+        }
         let (field, (operator, at)) = (field?, operator?);
         if over == Over::Answer && operator == Operator::Changed {
             self.wrong(&Wrong::NothingToChangeFrom, at);
@@ -153,6 +158,30 @@ impl Reader {
     }
 }
 
+/// Names that the operators have elsewhere.
+const ALIASES: [(&str, Operator); 13] = [
+    ("=", Operator::Eq),
+    ("==", Operator::Eq),
+    ("is", Operator::Eq),
+    ("equals", Operator::Eq),
+    ("!=", Operator::Ne),
+    ("neq", Operator::Ne),
+    ("not_equals", Operator::Ne),
+    (">", Operator::Gt),
+    (">=", Operator::Gte),
+    ("<", Operator::Lt),
+    ("<=", Operator::Lte),
+    ("begins_with", Operator::StartsWith),
+    ("present", Operator::Exists),
+];
+
+fn operator_meant_by(word: &str) -> String {
+    match ALIASES.iter().find(|(alias, _)| *alias == word) {
+        Some((_, operator)) => format!("did you mean `{operator}`?"),
+        None => suggest(word, Operator::ALL.map(Operator::word)),
+    }
+}
+
 fn label(wrong: &Wrong) -> &'static str {
     match wrong {
         Wrong::NotAMapping | Wrong::NotOneForm | Wrong::UnknownKey(_) => "several things at once",
@@ -174,9 +203,7 @@ fn label(wrong: &Wrong) -> &'static str {
 
 fn remedy(wrong: &Wrong) -> String {
     let text = match wrong {
-        Wrong::UnknownOperator(word) => {
-            return suggest(word, Operator::ALL.map(Operator::word));
-        }
+        Wrong::UnknownOperator(word) => return operator_meant_by(word),
         Wrong::TooDeep => {
             return format!(
                 "at most {MAX_DEPTH} conditions stand in each other; `and` and `or` take any number side by side"

@@ -18,6 +18,9 @@ fields:
   "$..email": { pii: true, mask: { partial: { show_first: 2, keep_domain: true } } }
   "$..ssn":   { pii: true, mask: redact }
   score:      { mask: { as: 0 } }
+emits:
+  - { on: [PUT], when: { not: { field: a, operator: in, value: [1.5, null, { x: [] }] } }, event: lead.x, data: { y: old.z } }
+events: { success: { field: error, operator: exists, value: false }, creates: [{ resource: lead, at: "$.other[*]", on: [PUT] }] }
 "#;
 const SALES: &str = r#"
 role: sales_rep
@@ -170,6 +173,16 @@ fn nearly_yaml() -> impl proptest::strategy::Strategy<Value = String> {
         "{*rest}",
         "#",
         "%zz",
+        "emits:\n  - ",
+        "{ event: deal.won, when: ",
+        "{ field: old.a, operator: ",
+        "changed }",
+        "in, value: [",
+        "and: [",
+        "not: ",
+        "data: { a: new.b",
+        "on: [PATCH]",
+        "events: { creates: [",
     ]);
     prop::collection::vec(word, 0..40).prop_map(|words| words.concat())
 }

@@ -10,6 +10,10 @@ pub(super) fn deal(id: u64) -> Value {
         1 => Value::text(""),
         _ => Value::text(format!("D-{id:05}: matched a rival’s offer; board agreed.")),
     };
+    let lost_reason = match stage {
+        Some(&"lost") => Value::text(pick(REASONS, id)),
+        Some(_) | None => Value::Null,
+    };
     Value::object([
         ("id", Value::number(id)),
         ("name", Value::text(format!("{} – {}", super::company(1 + id % 20), pick(WORK, id)))),
@@ -27,6 +31,7 @@ pub(super) fn deal(id: u64) -> Value {
         ("account", account_reference(id)),
         ("owner", owner(id + 3)),
         ("discount_reason", discount),
+        ("lost_reason", lost_reason),
         ("line_items", line_items(id)),
         ("created_at", Value::text(moment(id * 307))),
         ("updated_at", Value::text(moment(id * 307 + 4_320))),
@@ -34,6 +39,8 @@ pub(super) fn deal(id: u64) -> Value {
 }
 
 const WORK: [&str; 5] = ["renewal", "Pilotprojekt", "第二期", "licences & support", "expansión"];
+
+const REASONS: [&str; 3] = ["price", "Wettbewerber", "no budget this year"];
 
 fn line_items(id: u64) -> Value {
     let items = (1..=id % 4).map(|line| {

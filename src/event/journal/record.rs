@@ -1,0 +1,220 @@
+//! Intents, outcomes and events, as they are written down.
+
+use rusqlite::{OptionalExtension, Row, Transaction, named_params};
+use serde_json::json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Event, Intent, OUTCOME_UNKNOWN, Outcome, Unknown, for_every_role, moment, row, sinks};
+
+/// What an event costs beside what it says.
+const EVENT_BYTES: usize = 512;
+
+pub(super) fn open(transaction: &Transaction<'_>, intent: &Intent) -> rusqlite::Result<()> {
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO journal_writes (id, method, route, resource, record, tenant, actor,
+             correlation_id, traceparent, policy_revision, time)
+         VALUES (:id, :method, :route, :resource, :record, :tenant, :actor,
+             :correlation_id, :traceparent, :policy_revision, :time)",
+    )?;
+    insert.execute(named_params! {
+        ":id": intent.id.to_string(),
+        ":method": intent.method,
+        ":route": intent.route,
+        ":resource": intent.resource,
+        ":record": intent.record,
+        ":tenant": intent.tenant,
+        ":actor": intent.actor,
+        ":correlation_id": intent.correlation_id,
+        ":traceparent": intent.traceparent,
+        ":policy_revision": intent.policy_revision,
+        ":time": moment::to_file(intent.time),
+    })?;
+    Ok(())
+}
+
+/// Closes a write; `false`, and nothing is done, if it is not open.
+pub(super) fn close(
+    transaction: &Transaction<'_>,
+    write: Uuid,
+    now: OffsetDateTime,
+    outcome: &Outcome,
+) -> rusqlite::Result<bool> {
+    let Some(intent) = open_intent(transaction, write)? else { return Ok(false) };
+    match outcome {
+        Outcome::Answered { status, events } => {
+            set_outcome(transaction, write, "answered", Some(*status), now)?;
+            add(transaction, write, events, now)?;
+        }
+        Outcome::NotForwarded => set_outcome(transaction, write, "not_forwarded", None, now)?,
+        Outcome::NoAnswer => close_unknown(transaction, &intent, "no_answer", now)?,
+    }
+    Ok(true)
+}
+
+/// Closes every write that is open.
+pub(super) fn close_all(
+    transaction: &Transaction<'_>,
+    now: OffsetDateTime,
+) -> rusqlite::Result<Vec<Unknown>> {
+    let mut statement =
+        transaction.prepare("SELECT * FROM journal_writes WHERE outcome IS NULL ORDER BY id")?;
+    let intents: Vec<Intent> =
+        statement.query_map([], read_intent)?.collect::<rusqlite::Result<_>>()?;
+    for intent in &intents {
+        close_unknown(transaction, intent, "restart", now)?;
+    }
+    let unknown = intents.into_iter().map(|intent| Unknown {
+        id: intent.id,
+        resource: intent.resource,
+        record: intent.record,
+        correlation_id: intent.correlation_id,
+    });
+    Ok(unknown.collect())
+}
+
+/// The event has the id of its write: however often this is tried, it is the same event.
+fn close_unknown(
+    transaction: &Transaction<'_>,
+    intent: &Intent,
+    reason: &str,
+    now: OffsetDateTime,
+) -> rusqlite::Result<()> {
+    set_outcome(transaction, intent.id, "unknown", None, now)?;
+    let data = json!({
+        "write": intent.id.to_string(),
+        "method": intent.method,
+        "route": intent.route,
+        "reason": reason,
+    });
+    let event = Event {
+        id: intent.id,
+        event_type: OUTCOME_UNKNOWN.to_owned(),
+        resource: intent.resource.clone(),
+        record: intent.record.clone(),
+        time: now,
+        tenant: intent.tenant.clone(),
+        actor: intent.actor.clone(),
+        correlation_id: intent.correlation_id.clone(),
+        traceparent: intent.traceparent.clone(),
+        policy_revision: intent.policy_revision.clone(),
+        write: intent.id,
+        views: for_every_role(&data),
+    };
+    add(transaction, intent.id, &[event], now)
+}
+
+fn open_intent(transaction: &Transaction<'_>, write: Uuid) -> rusqlite::Result<Option<Intent>> {
+    transaction
+        .prepare_cached("SELECT * FROM journal_writes WHERE id = ?1 AND outcome IS NULL")?
+        .query_row([write.to_string()], read_intent)
+        .optional()
+}
+
+fn read_intent(row: &Row<'_>) -> rusqlite::Result<Intent> {
+    Ok(Intent {
+        id: row::uuid(row, "id")?,
+        method: row.get("method")?,
+        route: row.get("route")?,
+        resource: row.get("resource")?,
+        record: row.get("record")?,
+        tenant: row.get("tenant")?,
+        actor: row.get("actor")?,
+        correlation_id: row.get("correlation_id")?,
+        traceparent: row.get("traceparent")?,
+        policy_revision: row.get("policy_revision")?,
+        time: row::time(row, "time")?,
+    })
+}
+
+fn set_outcome(
+    transaction: &Transaction<'_>,
+    write: Uuid,
+    outcome: &str,
+    status: Option<u16>,
+    now: OffsetDateTime,
+) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached(
+            "UPDATE journal_writes SET outcome = ?2, status = ?3, closed = ?4 WHERE id = ?1",
+        )?
+        .execute((write.to_string(), outcome, status, moment::to_file(now)))?;
+    Ok(())
+}
+
+/// Writes events down and puts them on their way to every sink.
+fn add(
+    transaction: &Transaction<'_>,
+    write: Uuid,
+    events: &[Event],
+    now: OffsetDateTime,
+) -> rusqlite::Result<()> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let sinks = sinks::active(transaction)?;
+    for event in events {
+        let subject = next_of_subject(transaction, event)?;
+        let position = add_event(transaction, write, event, subject)?;
+        for (role, data) in &event.views {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO journal_views (position, role, data) VALUES (?1, ?2, ?3)",
+                )?
+                .execute((position, role, data.get()))?;
+        }
+        for sink in &sinks {
+            let subject = subject.map(|(subject, _)| subject);
+            sinks::send(transaction, sink, position, subject, &event.views, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// The subject of an event and its number in it; `None` where the record is not known.
+fn next_of_subject(
+    transaction: &Transaction<'_>,
+    event: &Event,
+) -> rusqlite::Result<Option<(i64, i64)>> {
+    let Some(record) = &event.record else { return Ok(None) };
+    let tenant = event.tenant.as_deref().unwrap_or_default();
+    transaction
+        .prepare_cached(
+            "INSERT INTO journal_subjects (tenant, resource, record, last) VALUES (?1, ?2, ?3, 1)
+             ON CONFLICT (tenant, resource, record) DO UPDATE SET last = last + 1
+             RETURNING id, last",
+        )?
+        .query_row((tenant, &event.resource, record), |row| Ok((row.get(0)?, row.get(1)?)))
+        .map(Some)
+}
+
+fn add_event(
+    transaction: &Transaction<'_>,
+    write: Uuid,
+    event: &Event,
+    subject: Option<(i64, i64)>,
+) -> rusqlite::Result<i64> {
+    let said: usize = event.views.values().map(|data| data.get().len()).sum();
+    let mut insert = transaction.prepare_cached(
+        "INSERT INTO journal_events (id, type, resource, record, subject, sequence, time, tenant,
+             actor, correlation_id, traceparent, policy_revision, write, bytes)
+         VALUES (:id, :type, :resource, :record, :subject, :sequence, :time, :tenant,
+             :actor, :correlation_id, :traceparent, :policy_revision, :write, :bytes)",
+    )?;
+    insert.insert(named_params! {
+        ":id": event.id.to_string(),
+        ":type": event.event_type,
+        ":resource": event.resource,
+        ":record": event.record,
+        ":subject": subject.map(|(subject, _)| subject),
+        ":sequence": subject.map(|(_, sequence)| sequence),
+        ":time": moment::to_file(event.time),
+        ":tenant": event.tenant,
+        ":actor": event.actor,
+        ":correlation_id": event.correlation_id,
+        ":traceparent": event.traceparent,
+        ":policy_revision": event.policy_revision,
+        ":write": write.to_string(),
+        ":bytes": said + EVENT_BYTES,
+    })
+}

@@ -1,0 +1,36 @@
+//! Reading what `rusqlite` has no type for.
+
+use rusqlite::Row;
+use rusqlite::types::Type;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::moment;
+
+pub(super) fn uuid(row: &Row<'_>, column: &str) -> rusqlite::Result<Uuid> {
+    let text: String = row.get(column)?;
+    text.parse().map_err(|error| unreadable(row, column, error))
+}
+
+pub(super) fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<OffsetDateTime> {
+    row.get(column).map(moment::from_file)
+}
+
+pub(super) fn time_if_any(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<OffsetDateTime>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(moment::from_file))
+}
+
+pub(super) fn json(row: &Row<'_>, column: &str) -> rusqlite::Result<Box<RawValue>> {
+    let text: String = row.get(column)?;
+    RawValue::from_string(text).map_err(|error| unreadable(row, column, error))
+}
+
+pub(super) fn unreadable(
+    row: &Row<'_>,
+    column: &str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> rusqlite::Error {
+    let index = row.as_ref().column_index(column).unwrap_or_default();
+    rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error))
+}
