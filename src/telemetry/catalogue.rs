@@ -318,7 +318,7 @@ mod tests {
             Stage::Upstream => {
                 format!("upstream | client | Named like the server span. {}", stage.meaning())
             }
-            Stage::Policy | Stage::Filter => {
+            Stage::Policy | Stage::Journal | Stage::Filter => {
                 format!("`{}` | internal | {}", stage.name(), stage.meaning())
             }
         });
