@@ -5,7 +5,9 @@
 
 mod check;
 mod completions;
+mod data_dir;
 mod demo;
+mod events;
 mod exit;
 mod keys;
 mod mask;
@@ -65,6 +67,7 @@ enum Command {
     Check(check::Check),
     Mask(mask::Mask),
     Keys(keys::Keys),
+    Events(events::Events),
     Completions(completions::Completions),
 }
 
@@ -94,6 +97,7 @@ fn execute(command: Command) -> Exit {
         Command::Check(check) => check.execute(),
         Command::Mask(mask) => mask.execute(),
         Command::Keys(keys) => keys.execute(),
+        Command::Events(events) => events.execute(),
         Command::Completions(completions) => completions.execute(),
     };
     done.unwrap_or_else(|failed: Failed| {

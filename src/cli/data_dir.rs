@@ -16,7 +16,12 @@ pub(super) struct DataDir {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The configuration that names the data folder
-    #[arg(long, value_name = "FILE", default_value = "fieldgate.yaml", conflicts_with = "data_dir")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "fieldgate.yaml",
+        conflicts_with = "data_dir"
+    )]
     config: PathBuf,
 }
 

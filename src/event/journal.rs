@@ -42,7 +42,7 @@ pub use self::command::{Chosen, replay, retry, sink_names};
 pub use self::deliveries::Due;
 pub use self::query::{
     Attempt, Backlog, DeadLetter, Delivery, DeliveryState, Entry, Filter, Listed, Shown, backlog,
-    dead_letters, list, show, tail, view,
+    dead_letters, list, show, source, tail, view,
 };
 pub use self::retention::{Keep, Retired};
 pub use self::schema::SCHEMA;
@@ -202,7 +202,17 @@ impl Journal {
         plans: Vec<SinkPlan>,
         now: OffsetDateTime,
     ) -> Result<(), JournalError> {
-        let work = move |transaction: &Transaction<'_>| sinks::configure(transaction, &plans, now);
+        let source = Arc::clone(&self.source);
+        let work = move |transaction: &Transaction<'_>| {
+            sinks::configure(transaction, &plans, now)?;
+            transaction
+                .execute(
+                    "INSERT INTO journal_source (only, source) VALUES (1, ?1)
+                     ON CONFLICT (only) DO UPDATE SET source = excluded.source",
+                    [&*source],
+                )
+                .map(|_| ())
+        };
         self.store.commit(work).await?;
         self.wake();
         Ok(())

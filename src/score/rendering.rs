@@ -143,8 +143,8 @@ impl<'s> Rendering<'s> {
         let other = told.iter().filter(|component| folded.has(component.name)).fold(
             None,
             |other: Option<Line<'s>>, component| {
-                let (weight, contribution) = other
-                    .map_or_else(Default::default, |line| (line.weight, line.contribution));
+                let (weight, contribution) =
+                    other.map_or_else(Default::default, |line| (line.weight, line.contribution));
                 Some(Line {
                     name: LineName::Other,
                     weight: Thousandths::new(weight.count() + component.weight.count()),

@@ -8,9 +8,7 @@ use crate::admin::{Condition, Readiness};
 use crate::diagnostic::{Finding, Severity};
 use crate::json::path::FieldPath;
 use crate::mask;
-use crate::policy::{
-    Fingerprint, PolicySet, PolicyStore, ReloadOutcome, Watch, fingerprint,
-};
+use crate::policy::{Fingerprint, PolicySet, PolicyStore, ReloadOutcome, Watch, fingerprint};
 use crate::proxy::Governance;
 use crate::telemetry::{PolicyReloadFailed, PolicyReloaded, Telemetry, rule_name};
 

@@ -10,7 +10,7 @@ use super::{SCHEMAS, which};
 use crate::cli::data_dir::{DataDir, cannot_use};
 use crate::cli::exit::{Exit, Failed};
 use crate::cli::terminal;
-use crate::diagnostic::{count, suggest};
+use crate::diagnostic::suggest;
 use crate::event::journal::{self, Chosen};
 
 /// Deliver events again, with the ids that they had
@@ -89,7 +89,7 @@ fn again(
     }
     let now = OffsetDateTime::now_utc();
     let done = visitor.write(|inside| verb(inside, chosen, sink, now)).map_err(cannot_use)?;
-    let deliveries = count(done, "delivery", "deliveries");
-    terminal::tell(&format!("{deliveries} to be made\n"));
+    let deliveries = if done == 1 { "delivery" } else { "deliveries" };
+    terminal::tell(&format!("{done} {deliveries} to be made\n"));
     Ok(Exit::Good)
 }

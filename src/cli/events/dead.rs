@@ -48,7 +48,7 @@ impl Dead {
             let failure = delivery.failure.as_deref().unwrap_or("-");
             if self.json {
                 let object = json!({
-                    "id": entry.id, "type": entry.event_type, "subject": entry.subject(),
+                    "id": entry.id.to_string(), "type": entry.event_type, "subject": entry.subject(),
                     "time": table::time(entry.time), "sink": delivery.sink,
                     "attempts": delivery.attempts, "failure": delivery.failure,
                 });

@@ -76,12 +76,8 @@ fn text(shown: &Shown) -> String {
         );
         table::row(&mut out, &delivery.sink, &state);
         for attempt in shown.attempts.iter().filter(|attempt| attempt.sink == delivery.sink) {
-            let text = format!(
-                "  {} {} {}",
-                attempt.attempt,
-                table::time(attempt.at),
-                attempt.outcome
-            );
+            let text =
+                format!("  {} {} {}", attempt.attempt, table::time(attempt.at), attempt.outcome);
             table::row(&mut out, "", &text);
         }
     }

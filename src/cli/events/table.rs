@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use rusqlite::Connection;
 use serde_json::value::RawValue;
-use time::macros::format_description;
 use time::OffsetDateTime;
+use time::macros::format_description;
 
 use crate::cli::terminal::{BAD, GOOD, NOTABLE, QUIET};
-use crate::event::journal::{self, Entry, Listed};
 use crate::event::envelope;
+use crate::event::journal::{self, Entry, Listed};
 
 /// What stands for data that a role has no view of.
 const NOTHING: &str = "null";
