@@ -169,19 +169,22 @@ impl Journal {
         Ok(())
     }
 
-    /// Records a write and its outcome at once, for one that was forwarded although its intent
-    /// could not be recorded.
+    /// Records a write and its outcome at once, for one that was forwarded although nobody said yes
+    /// to its intent. The intent may have been recorded later all the same, and taken back.
     pub async fn record(
         &self,
         intent: Intent,
         now: OffsetDateTime,
         outcome: Outcome,
     ) -> Result<(), JournalError> {
+        let write = intent.id;
         let work = move |transaction: &Transaction<'_>| {
-            record::open(transaction, &intent)?;
+            record::open_again(transaction, &intent)?;
             record::close(transaction, intent.id, now, &outcome)
         };
-        self.store.commit(work).await?;
+        if !self.store.commit(work).await? {
+            return Err(JournalError::NotOpen(write));
+        }
         self.wake();
         Ok(())
     }
