@@ -10,7 +10,9 @@ mod path_relation;
 pub mod plan;
 mod read;
 mod router;
+pub mod scoring;
 pub mod set;
+mod sight;
 mod snapshot;
 mod template;
 
@@ -19,5 +21,7 @@ pub use load::{Fingerprint, Loaded, fingerprint, load};
 pub use mode::{Combine, Mode};
 pub use read::{Read, read};
 pub use router::{GovernedRoute, Match, RouteConflict, RouteTable};
+pub use scoring::Scoring;
 pub use set::PolicySet;
+pub use sight::Sight;
 pub use snapshot::{InForce, PolicyStore, ReloadOutcome, Watch};

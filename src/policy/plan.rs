@@ -31,6 +31,9 @@ pub enum Purpose {
     ReadAnything,
     /// A request body: every value that may not be written is named by [`Action::Remove`].
     Write,
+    /// What is seen of a record whatever its values are: a right that hangs on an expression is not
+    /// counted, a restriction that does always is. For no document, but to ask about paths.
+    Certainty,
 }
 
 /// How the values at a replaced place are masked.
@@ -84,8 +87,11 @@ impl Plan {
                     builder.add(Pattern::new(path), Group::Outside, Meaning::Envelope);
                 }
             }
-            for field in &scope.resource.fields {
-                builder.registry(field, &records);
+            // How a value is masked is of no interest where the question is whether.
+            if purpose != Purpose::Certainty {
+                for field in &scope.resource.fields {
+                    builder.registry(field, &records);
+                }
             }
             for role in roles {
                 let here = role.resources.get(&scope.resource.name);
@@ -223,7 +229,14 @@ impl<'a> Builder<'a> {
                     self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
                 }
             }
-            Purpose::Read | Purpose::Write => self.add_inside(&entry.path, records, meaning),
+            Purpose::Certainty if entry.path.needs_whole_record() => {
+                if restricts {
+                    self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
+                }
+            }
+            Purpose::Read | Purpose::Write | Purpose::Certainty => {
+                self.add_inside(&entry.path, records, meaning);
+            }
         }
     }
 

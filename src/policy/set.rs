@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 
 use super::mode::{Combine, Mode};
+use super::scoring::Scoring;
 use crate::diagnostic::{SourceFile, Span};
 use crate::json::path::FieldPath;
 use crate::mask::Strategy;
@@ -21,6 +22,8 @@ pub struct PolicySet {
     pub roles: BTreeMap<String, Arc<Role>>,
     /// What holds on every route.
     pub global: Global,
+    /// How leads are scored; `None` where no file says so.
+    pub scoring: Option<Scoring>,
 }
 
 /// One object type of the CRM: where it is served and which of its fields are sensitive.

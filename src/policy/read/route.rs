@@ -114,7 +114,7 @@ impl Reader {
 
     /// `records:`. A `JSONPath`, for a dotted name leaves open whether a list or its elements are
     /// the records; and one that can be decided while the answer streams by.
-    fn records(&mut self, node: &Node) -> Option<FieldPath> {
+    pub(super) fn records(&mut self, node: &Node) -> Option<FieldPath> {
         let text = self.checker.text(node, "`records`")?;
         let path = if text == "$" {
             FieldPath::parse(text).ok()
