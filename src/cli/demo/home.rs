@@ -35,7 +35,7 @@ macro_rules! policies {
 }
 
 /// The policies that are shipped.
-const POLICIES: [(&str, &str); 12] = policies![
+const POLICIES: [(&str, &str); 13] = policies![
     "README.md",
     "global.yaml",
     "resources/account.yaml",
@@ -48,6 +48,7 @@ const POLICIES: [(&str, &str); 12] = policies![
     "roles/marketing.yaml",
     "roles/sales_rep.yaml",
     "roles/support.yaml",
+    "scoring.yaml",
 ];
 
 /// The state folder.
