@@ -179,7 +179,8 @@ impl Plan {
                 }
             }
             // How a value is masked is of no interest where the question is whether.
-            let registry = if purpose == Purpose::Certainty { &[] } else { &*scope.resource.fields };
+            let registry =
+                if purpose == Purpose::Certainty { &[] } else { &*scope.resource.fields };
             for field in registry {
                 builder.registry(field, &records, purpose, interest.shown);
             }
