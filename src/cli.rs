@@ -11,6 +11,7 @@ mod keys;
 mod mask;
 mod run;
 mod runtime;
+mod score;
 mod signals;
 mod terminal;
 
@@ -64,6 +65,7 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Mask(mask::Mask),
+    Score(score::ScoreArgs),
     Keys(keys::Keys),
     Completions(completions::Completions),
 }
@@ -93,6 +95,7 @@ fn execute(command: Command) -> Exit {
         Command::Demo(demo) => demo.execute(),
         Command::Check(check) => check.execute(),
         Command::Mask(mask) => mask.execute(),
+        Command::Score(score) => score.execute(),
         Command::Keys(keys) => keys.execute(),
         Command::Completions(completions) => completions.execute(),
     };

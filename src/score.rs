@@ -23,9 +23,7 @@ mod value;
 
 pub use calculation::Score;
 pub use component::{Component, ComponentName, ComponentSet};
-pub use explanation::{
-    ActivityReason, AgeReason, Explanation, Filled, KnownStatus, StatusReason,
-};
+pub use explanation::{ActivityReason, AgeReason, Explanation, Filled, KnownStatus, StatusReason};
 pub use headers::{HeaderNames, ListHeader, ScoreHeader};
 pub use inputs::Inputs;
 pub use kept::{Kept, KeptComponent};

@@ -121,7 +121,7 @@ impl Rendering<'_> {
             set(names.of(ScoreHeader::Factors), factors);
         }
         set(names.of(ScoreHeader::Version), word(self.version()));
-        if let Ok(moment) = HeaderValue::try_from(rfc_3339(self.calculated_at())) {
+        if let Ok(moment) = HeaderValue::try_from(self.moment()) {
             set(names.of(ScoreHeader::CalculatedAt), moment);
         }
     }
@@ -140,10 +140,7 @@ pub(super) fn rfc_3339(moment: OffsetDateTime) -> String {
     let moment = moment.to_offset(time::UtcOffset::UTC);
     let (year, month, day) = moment.to_calendar_date();
     let (hour, minute, second) = moment.to_hms();
-    format!(
-        "{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z",
-        u8::from(month)
-    )
+    format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z", u8::from(month))
 }
 
 /// The scores of a list, one behind the other, up to a limit.

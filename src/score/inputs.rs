@@ -3,11 +3,11 @@
 //! Keeps no value: of a field it keeps whether it was filled, of a date the moment, of a status
 //! which of the known ones it was.
 
+use super::ACTIVITY_DAYS;
 use super::moment::{self, DAY, Milliseconds};
 use super::plan::{ScoringPlan, Slot, Slots};
 use super::rules::{Activities, ActivitySource};
 use super::value::Raw;
-use super::ACTIVITY_DAYS;
 
 /// The inputs of one record.
 #[derive(Debug, Clone, Copy)]

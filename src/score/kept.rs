@@ -54,8 +54,7 @@ impl Kept {
     ) -> ComponentSet {
         let mut is_seen = |path: &String| FieldPath::parse(path).is_ok_and(|path| sees(&path));
         let folded = self.components.iter().filter(|component| {
-            component.rests_elsewhere && !activities
-                || !component.rests_on.iter().all(&mut is_seen)
+            component.rests_elsewhere && !activities || !component.rests_on.iter().all(&mut is_seen)
         });
         folded.map(|component| component.name).collect()
     }

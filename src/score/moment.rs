@@ -162,9 +162,10 @@ impl Cursor<'_> {
         let (fraction, rest) = self.0.split_at_checked(digits)?;
         self.0 = rest;
         let place_values = [100, 10, 1].into_iter();
-        let value = fraction.iter().zip(place_values).map(|(digit, place)| {
-            i64::from(*digit - b'0') * place
-        });
+        let value = fraction
+            .iter()
+            .zip(place_values)
+            .map(|(digit, place)| i64::from(*digit - b'0') * place);
         (!fraction.is_empty()).then(|| value.sum())
     }
 

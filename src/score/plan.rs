@@ -337,6 +337,8 @@ fn status_words(
     of_aliases
         .chain(of_statuses)
         .filter(|(word, _)| seen.insert(word.to_ascii_lowercase()))
-        .filter_map(|(word, status)| Some(StatusWord { word: word.as_bytes().into(), status: status? }))
+        .filter_map(|(word, status)| {
+            Some(StatusWord { word: word.as_bytes().into(), status: status? })
+        })
         .collect()
 }

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use super::calculation::Score;
 use super::component::{Component, ComponentName, ComponentSet};
+use super::headers::rfc_3339;
 use super::number::{Hundredths, Thousandths};
 use super::quality::Quality;
 
@@ -129,6 +130,12 @@ impl<'s> Rendering<'s> {
         self.score.calculated_at()
     }
 
+    /// That moment as answers write it: RFC 3339, in UTC, cut to the second.
+    #[must_use]
+    pub fn moment(&self) -> String {
+        rfc_3339(self.calculated_at())
+    }
+
     /// How it was counted.
     #[must_use]
     pub fn version(&self) -> &'static str {
@@ -143,8 +150,8 @@ impl<'s> Rendering<'s> {
         let other = told.iter().filter(|component| folded.has(component.name)).fold(
             None,
             |other: Option<Line<'s>>, component| {
-                let (weight, contribution) = other
-                    .map_or_else(Default::default, |line| (line.weight, line.contribution));
+                let (weight, contribution) =
+                    other.map_or_else(Default::default, |line| (line.weight, line.contribution));
                 Some(Line {
                     name: LineName::Other,
                     weight: Thousandths::new(weight.count() + component.weight.count()),

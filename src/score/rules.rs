@@ -245,10 +245,9 @@ impl Default for Rules {
             name: name.to_owned(),
             factor: Thousandths::new(factor),
         });
-        let tracked =
-            TRACKED.iter().filter_map(|(name, is_money)| {
-                Some(Tracked { path: input(name)?, is_money: *is_money })
-            });
+        let tracked = TRACKED.iter().filter_map(|(name, is_money)| {
+            Some(Tracked { path: input(name)?, is_money: *is_money })
+        });
         let engagement = ENGAGEMENT.iter().filter_map(|(name, weight)| {
             Some(Signal { path: input(name)?, weight: Thousandths::new(*weight) })
         });

@@ -343,11 +343,10 @@ fn weights_of_any_sum() {
 fn no_sum_falls_below_the_whole_number_that_it_is() {
     let tenth = with_weights([0, 0, 0, 70_000, 0, 0]);
     for filled in 0..=7_u8 {
-        let fields = ["email", "phone", "company_name", "industry", "annual_revenue", "budget", "title"];
-        let members: Vec<String> = fields[..usize::from(filled)]
-            .iter()
-            .map(|name| format!(r#""{name}":1"#))
-            .collect();
+        let fields =
+            ["email", "phone", "company_name", "industry", "annual_revenue", "budget", "title"];
+        let members: Vec<String> =
+            fields[..usize::from(filled)].iter().map(|name| format!(r#""{name}":1"#)).collect();
         let record = format!("{{{}}}", members.join(","));
         assert_eq!(score_by(tenth.clone(), &record, Activities::NONE).total(), filled * 10);
     }
@@ -660,10 +659,7 @@ fn a_kept_score_folds_by_what_it_rested_on() {
     unreadable.components[1].rests_elsewhere = true;
     let expect = ComponentSet::NONE.with(ComponentName::Status);
     assert_eq!(unreadable.folded(true, |_| true), expect);
-    assert_eq!(
-        unreadable.folded(false, |_| true),
-        expect.with(ComponentName::RecentActivity)
-    );
+    assert_eq!(unreadable.folded(false, |_| true), expect.with(ComponentName::RecentActivity));
 }
 
 fn json_value() -> impl Strategy<Value = serde_json::Value> {
@@ -699,10 +695,12 @@ fn oracle(record: &serde_json::Value) -> (f64, bool) {
     };
     let spelled_money = |name: &str| record[name].as_str().is_some();
     let unsure = spelled_money("annual_revenue") || spelled_money("budget");
-    let fields = ["email", "phone", "company_name", "industry", "annual_revenue", "budget", "title"];
+    let fields =
+        ["email", "phone", "company_name", "industry", "annual_revenue", "budget", "title"];
     let complete = fields.iter().filter(|name| filled(name)).count();
     let signals = [("email_opened", 0.3), ("link_clicked", 0.3), ("form_submitted", 0.4)];
-    let engaged: f64 = signals.iter().filter(|(name, _)| filled(name)).map(|(_, worth)| worth).sum();
+    let engaged: f64 =
+        signals.iter().filter(|(name, _)| filled(name)).map(|(_, worth)| worth).sum();
     #[expect(clippy::cast_precision_loss, reason = "at most seven")]
     let sum = complete as f64 / 7.0 * 20.0 + engaged * 15.0;
     (sum, unsure)

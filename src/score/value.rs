@@ -32,9 +32,7 @@ impl<'a> Raw<'a> {
                 let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
                 Self::Text(unescape(inner))
             }
-            Some(b'-' | b'0'..=b'9') => {
-                std::str::from_utf8(text).map_or(Self::Null, Self::Number)
-            }
+            Some(b'-' | b'0'..=b'9') => std::str::from_utf8(text).map_or(Self::Null, Self::Number),
             Some(b'[' | b'{') => {
                 let behind = text.get(1..).unwrap_or_default().trim_ascii_start();
                 Self::Container { is_empty: matches!(behind, [] | [b']' | b'}', ..]) }
@@ -80,9 +78,10 @@ impl<'a> Raw<'a> {
 
 /// Whether a number is nought however it is written: `-0`, `0.00`, `0e9`.
 fn is_zero(digits: &str) -> bool {
-    digits.bytes().take_while(|byte| !matches!(byte, b'e' | b'E')).all(|byte| {
-        !matches!(byte, b'1'..=b'9')
-    })
+    digits
+        .bytes()
+        .take_while(|byte| !matches!(byte, b'e' | b'E'))
+        .all(|byte| !matches!(byte, b'1'..=b'9'))
 }
 
 /// Whether all of a text is a plain decimal.
@@ -106,13 +105,27 @@ mod tests {
     #[test]
     fn what_is_filled() {
         for text in [
-            "null", "\"\"", "0", "-0", "0.00", "0e9", "0E-2", "false", "[]", "{}", "[ ]", "{\n}", " 0 ", "",
+            "null", "\"\"", "0", "-0", "0.00", "0e9", "0E-2", "false", "[]", "{}", "[ ]", "{\n}",
+            " 0 ", "",
         ] {
             check(text, false, false);
         }
         for text in [
-            "true", "\"x\"", "\" \"", "1", "-1", "0.01", "1e-9", "[0]", "{\"a\":null}", "\"false\"",
-            "\"1e3\"", "\"0 EUR\"", "\".\"", "\"-\"", "\"1.2.0\"",
+            "true",
+            "\"x\"",
+            "\" \"",
+            "1",
+            "-1",
+            "0.01",
+            "1e-9",
+            "[0]",
+            "{\"a\":null}",
+            "\"false\"",
+            "\"1e3\"",
+            "\"0 EUR\"",
+            "\".\"",
+            "\"-\"",
+            "\"1.2.0\"",
         ] {
             check(text, true, true);
         }
