@@ -84,7 +84,7 @@ impl Observer for Collector {
         self.open.push(Vec::new());
     }
 
-    fn watched(&mut self, slots: u64, raw: &[u8]) {
+    fn watched(&mut self, slots: u128, raw: &[u8]) {
         let Some(record) = self.open.last_mut() else { return };
         let Ok(text) = std::str::from_utf8(raw) else { return };
         for slot in 0..self.watched.paths.len() {
