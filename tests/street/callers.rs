@@ -64,14 +64,14 @@ async fn a_jwt_says_who_calls_and_only_a_good_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn headers_count_only_from_a_trusted_peer() {
-    let upstream = Upstream::scripted(json_answer(r#"{"id":1,"ssn":"s-1"}"#), Pace::OnePacket).await;
+    let upstream =
+        Upstream::scripted(json_answer(r#"{"id":1,"ssn":"s-1"}"#), Pace::OnePacket).await;
     let source = |peer: &str| {
         format!("  - trusted_headers: {{ peers: [{peer}], subject: X-User, roles: X-Roles }}")
     };
     let trusting = gate(&upstream).config(&source("127.0.0.1/32")).start().await;
-    let ask = |gate: &Gate, roles: &str| {
-        gate.get(LEAD).header("X-User", "u-2").header("X-Roles", roles)
-    };
+    let ask =
+        |gate: &Gate, roles: &str| gate.get(LEAD).header("X-User", "u-2").header("X-Roles", roles);
     assert_eq!(ask(&trusting, "sales_rep").send().await.text(), r#"{"id":1}"#);
     assert_eq!(ask(&trusting, "admin").send().await.text(), r#"{"id":1,"ssn":"s-1"}"#);
     assert_eq!(ask(&trusting, "admin, sales_rep").send().await.text(), r#"{"id":1}"#);

@@ -59,11 +59,12 @@ async fn anything_else_passes_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_is_for_routes_that_nobody_governs() {
+async fn a_web_socket_is_for_routes_that_nobody_governs() {
     let upstream = Upstream::connections(|mut stream, seen| async move {
         let Some(request) = read_message(&mut stream).await else { return };
         seen.lock().unwrap().push(String::from_utf8_lossy(&request).into_owned());
-        let accepted = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n";
+        let accepted =
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
         stream.write_all(accepted.as_bytes()).await.unwrap();
         let (mut reading, mut writing) = stream.split();
         let _ = tokio::io::copy(&mut reading, &mut writing).await;
@@ -72,7 +73,8 @@ async fn an_upgrade_is_for_routes_that_nobody_governs() {
     let global = "passthrough: [{ methods: [GET], path: /socket/ }]\n";
     let gate = gate(&upstream).file("policies/global.yaml", global).start().await;
     let mut stream = TcpStream::connect(gate.data).await.unwrap();
-    let ask = "GET /socket/ HTTP/1.1\r\nHost: x\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n";
+    let ask =
+        "GET /socket/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
     stream.write_all(ask.as_bytes()).await.unwrap();
     let mut read = Vec::new();
     let mut said = false;
@@ -91,7 +93,7 @@ async fn an_upgrade_is_for_routes_that_nobody_governs() {
     .await;
     assert!(read.starts_with(b"HTTP/1.1 101 "));
 
-    let governed = gate.get("/api/v1/leads/1/").as_role("admin").header("Upgrade", "echo");
+    let governed = gate.get("/api/v1/leads/1/").as_role("admin").header("Upgrade", "websocket");
     governed.send().await.expect_problem(400, "upgrade");
     assert_eq!(upstream.heads().len(), 1);
 }
