@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod answers;
+mod callers;
 mod canary;
 mod drain;
 mod faults;
