@@ -23,6 +23,7 @@ mod telemetry;
 pub(crate) mod tenant;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod units;
 mod upstream;
 mod value;

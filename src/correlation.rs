@@ -8,4 +8,7 @@ mod id;
 mod trace;
 
 pub use id::{CorrelationId, X_REQUEST_ID};
-pub use trace::{SpanId, TRACEPARENT, TRACESTATE, TraceContext, TraceId};
+pub use trace::{
+    B3_HEADERS, Propagation, Share, ShareError, SpanId, TRACEPARENT, TRACESTATE, TraceContext,
+    TraceId,
+};

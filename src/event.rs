@@ -4,6 +4,8 @@
 //! says is kept once for each role that reads it, already masked for that role; the raw record is
 //! nowhere in it.
 
+pub mod detect;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;

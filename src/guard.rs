@@ -122,6 +122,7 @@ mod tests {
     use super::*;
     use crate::diagnostic::{SourceFile, Span};
     use crate::json::path::FieldPath;
+    use crate::policy::emits::Events;
     use crate::policy::plan::{Plan, Purpose, Scope};
     use crate::policy::set::{Entry, Global, Origin, Resource, Role, RoleResource, Route};
     use crate::policy::{Combine, Mode};
@@ -137,8 +138,11 @@ mod tests {
                 path: "/".into(),
                 records: FieldPath::parse("$").unwrap(),
                 envelope: Vec::new(),
+                write: None,
             }],
             fields: Vec::new(),
+            emits: Vec::new(),
+            events: Events::default(),
         };
         let entry = |(path, mode): &(&str, Mode)| Entry {
             path: FieldPath::parse(path).unwrap(),

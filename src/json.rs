@@ -8,10 +8,14 @@ pub mod automaton;
 pub mod filter;
 mod held;
 pub mod navigate;
+mod observe;
 pub mod path;
+mod pick;
 mod scan;
 pub mod text;
 pub mod tokenizer;
+
+pub use self::pick::pick;
 
 use thiserror::Error;
 

@@ -10,6 +10,7 @@ pub mod correlation;
 pub mod demo;
 pub mod diagnostic;
 pub mod event;
+pub mod fail_point;
 pub mod guard;
 pub mod identity;
 pub mod json;

@@ -4,6 +4,7 @@
 //! error is never used.
 
 mod canonical;
+pub mod emits;
 mod load;
 pub mod mode;
 mod path_relation;
@@ -13,6 +14,7 @@ mod router;
 pub mod set;
 mod snapshot;
 mod template;
+mod writes;
 
 pub use canonical::{CanonicalPath, PathRefusal};
 pub use load::{Fingerprint, Loaded, fingerprint, load};
@@ -21,3 +23,4 @@ pub use read::{Read, read};
 pub use router::{GovernedRoute, Match, RouteConflict, RouteTable};
 pub use set::PolicySet;
 pub use snapshot::{InForce, PolicyStore, ReloadOutcome, Watch};
+pub use writes::Write;

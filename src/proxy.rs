@@ -9,6 +9,7 @@ mod answer;
 mod budget;
 mod call;
 mod context;
+mod fresh_read;
 mod gate;
 mod governance;
 pub(crate) mod head_clock;
@@ -18,6 +19,7 @@ mod refused;
 mod request_head;
 mod response_head;
 mod upstream;
+mod views;
 
 pub use gate::{Gate, GateParts};
 pub use governance::Governance;

@@ -13,6 +13,7 @@ use fieldgate::json::Refusal;
 use fieldgate::json::filter::{Filter, FilterLimits, Replacer};
 use fieldgate::json::navigate::Slot;
 use fieldgate::json::path::FieldPath;
+use fieldgate::policy::emits::Events;
 use fieldgate::policy::plan::{MaskSlot, Plan, Purpose, Scope};
 use fieldgate::policy::set::{Entry, Field, Global, Origin, Resource, Role, RoleResource, Route};
 use fieldgate::policy::{Combine, Mode};
@@ -133,8 +134,11 @@ fn plan(case: &Case) -> Plan {
             path: "/".into(),
             records: FieldPath::parse(case.records).unwrap(),
             envelope: vec![FieldPath::parse("d").unwrap()],
+            write: None,
         }],
         fields: Vec::<Field>::new(),
+        emits: Vec::new(),
+        events: Events::default(),
     };
     let roles: Vec<Role> = case
         .roles

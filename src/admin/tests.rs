@@ -47,6 +47,7 @@ impl Server {
                 environment: "test".into(),
                 log_format: LogFormat::Json,
                 log_level: LogLevel::Info,
+                ..TelemetrySettings::default()
             },
             Box::new(MemoryLog::new()),
         )

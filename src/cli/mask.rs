@@ -92,7 +92,7 @@ impl Mask {
         let mut filter = self.filter(&governance)?;
         copy_filtered(&mut filter)?;
         if self.stats {
-            let Tally { replaced, removed } = filter.tally();
+            let Tally { replaced, removed, .. } = filter.tally();
             terminal::tell(&format!("masked {replaced}, hidden {removed}\n"));
         }
         Ok(Exit::Good)

@@ -197,6 +197,10 @@ pub struct Telemetry {
     pub log_format: LogFormat,
     /// Level of the application log.
     pub log_level: LogLevel,
+    /// The headers by which a client's trace is continued.
+    pub trace_headers: TraceHeaders,
+    /// Where spans go; `None` makes none.
+    pub traces: Option<Traces>,
 }
 
 impl Default for Telemetry {
@@ -207,8 +211,64 @@ impl Default for Telemetry {
             environment: "production".to_owned(),
             log_format: LogFormat::Json,
             log_level: LogLevel::Info,
+            trace_headers: TraceHeaders::W3c,
+            traces: None,
         }
     }
+}
+
+/// The headers by which a client's trace is continued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TraceHeaders {
+    /// `traceparent` and `tracestate`.
+    W3c,
+    /// These, and B3 where there is no valid `traceparent`.
+    B3,
+}
+
+impl TraceHeaders {
+    /// Both with the word that the configuration uses for it.
+    pub const ALL: [(&'static str, Self); 2] = [("w3c", Self::W3c), ("b3", Self::B3)];
+}
+
+/// The collector that spans go to, and which are kept.
+#[derive(Debug)]
+pub struct Traces {
+    /// Its URL.
+    pub endpoint: http::Uri,
+    /// How it is spoken to.
+    pub protocol: TraceProtocol,
+    /// Headers to send with every batch.
+    pub headers: Vec<(HeaderName, SecretString)>,
+    /// How many of the fast successes whose trace begins here are kept, from 0 to 1.
+    pub share: f64,
+    /// A request that took longer is kept.
+    pub slow: Duration,
+    /// Most exchanges that wait to be sent; more are dropped and counted.
+    pub queue: usize,
+}
+
+impl Traces {
+    /// `share` unless set.
+    pub const SHARE: f64 = 0.1;
+    /// `slow` unless set.
+    pub const SLOW: Duration = Duration::from_secs(2);
+    /// `queue` unless set.
+    pub const QUEUE: usize = 2048;
+}
+
+/// How a collector is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TraceProtocol {
+    /// OTLP over gRPC.
+    Grpc,
+    /// OTLP over HTTP, as protobuf.
+    Http,
+}
+
+impl TraceProtocol {
+    /// Both with the word that the configuration uses for it.
+    pub const ALL: [(&'static str, Self); 2] = [("grpc", Self::Grpc), ("http", Self::Http)];
 }
 
 /// Form of the log.
@@ -246,6 +306,17 @@ impl LogLevel {
         ("info", Self::Info),
         ("debug", Self::Debug),
     ];
+
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 /// The listener for operators.

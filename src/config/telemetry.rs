@@ -1,8 +1,8 @@
-//! `telemetry`: correlation id, access log, application log.
+//! `telemetry`: correlation id, access log, application log, traces.
 
 use super::section::{Reader, Section};
-use super::settings::{LogFormat, LogLevel, Telemetry};
-use super::value;
+use super::settings::{LogFormat, LogLevel, Telemetry, TraceHeaders};
+use super::{traces, value};
 use crate::yaml::Node;
 
 pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Telemetry> {
@@ -12,8 +12,19 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<T
     let service = at.or("service", value::text, usual.service);
     let environment = at.or("environment", value::text, usual.environment);
     let (log_format, log_level) = at.or("log", log, (usual.log_format, usual.log_level));
+    let trace_headers =
+        at.or("trace_headers", value::word(&TraceHeaders::ALL), usual.trace_headers);
+    let traces = at.optional("traces", traces::read);
     at.close();
-    Some(Telemetry { correlation_header, service, environment, log_format, log_level })
+    Some(Telemetry {
+        correlation_header,
+        service,
+        environment,
+        log_format,
+        log_level,
+        trace_headers,
+        traces,
+    })
 }
 
 fn log(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<(LogFormat, LogLevel)> {

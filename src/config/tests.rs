@@ -39,6 +39,8 @@ impl Surroundings for Pretended {
             "conf/keys/short" => "hunter2\n",
             "conf/keys.yaml" => "keys: []\n",
             "conf/admin.token" => "fedcba9876543210\n",
+            "conf/collector.token" => "Bearer hunter2\n",
+            "conf/lines" => "hunter2\nhunter2\n",
             "conf/tls" => return Err(io::ErrorKind::IsADirectory.into()),
             "conf/forbidden.yaml" => return Err(io::ErrorKind::PermissionDenied.into()),
             _ => return Err(io::ErrorKind::NotFound.into()),
@@ -147,6 +149,14 @@ telemetry:
   service: crm-gate
   environment: staging
   log: { format: text, level: debug }
+  trace_headers: b3
+  traces:
+    endpoint: https://collector.example:4318/otlp
+    protocol: http
+    headers: [{ name: Authorization, file: collector.token }]
+    share: 0.25
+    slow: 500ms
+    queue: 100
 admin:
   listen: 0.0.0.0:9902
   token_file: admin.token
@@ -298,6 +308,7 @@ fn load_documented(text: &str) -> Settings {
         ("server.key", PRIVATE_KEY),
         ("keys.yaml", "keys: []"),
         ("admin.token", "fedcba9876543210"),
+        ("collector.token", "Bearer fedcba9876543210"),
     ]));
     match read(&SourceFile::new("doc.yaml", text), Path::new("conf"), &files) {
         Ok(loaded) if loaded.warnings.is_empty() => loaded.settings,
@@ -341,7 +352,10 @@ identity:
   - static_tokens: [{ qqqqqqqqqqqqqqqqqqq: 1 }]
   - trusted_headers: { qqqqqqqqqqqqqqqqqqq: 1 }
 limits: { qqqqqqqqqqqqqqqqqqq: 1 }
-telemetry: { qqqqqqqqqqqqqqqqqqq: 1, log: { qqqqqqqqqqqqqqqqqqq: 1 } }
+telemetry:
+  qqqqqqqqqqqqqqqqqqq: 1
+  log: { qqqqqqqqqqqqqqqqqqq: 1 }
+  traces: { qqqqqqqqqqqqqqqqqqq: 1, headers: [{ qqqqqqqqqqqqqqqqqqq: 1 }] }
 admin: { qqqqqqqqqqqqqqqqqqq: 1 }
 ";
 

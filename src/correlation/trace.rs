@@ -3,10 +3,16 @@
 //! Reads `traceparent` strictly and as the specification wants later versions read; whatever does
 //! not hold begins a new trace, and its `tracestate` is dropped with it.
 
+mod b3;
+mod share;
+
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::Rng;
+
+pub use b3::B3_HEADERS;
+pub use share::{Share, ShareError};
 
 /// The header with trace id, span id and flags.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -38,25 +44,66 @@ pub struct TraceContext {
     parent: Option<SpanId>,
     flags: u8,
     state: Option<HeaderValue>,
+    b3: Option<b3::Form>,
 }
 
-impl TraceContext {
+/// How traces are taken over from clients and begun.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Propagation {
+    /// Whether B3 headers are read where there is no valid `traceparent`.
+    pub b3: bool,
+    /// How many of the traces that begin here are marked as sampled.
+    pub share: Share,
+}
+
+impl Default for Propagation {
+    /// W3C headers only; every new trace is marked as sampled, for others may keep it.
+    fn default() -> Self {
+        Self { b3: false, share: Share::ALL }
+    }
+}
+
+impl Propagation {
     /// Our span for a request: in the client's trace where it sends a valid one, else in a new one.
-    ///
-    /// A new trace is marked as sampled: which spans are kept is only known at its end.
-    pub fn accept(headers: &HeaderMap, random: &mut impl Rng) -> Self {
+    pub fn accept(&self, headers: &HeaderMap, random: &mut impl Rng) -> TraceContext {
         let span_id = SpanId(random_id(random));
-        let Some(parent) = Parent::of(headers) else {
-            let trace_id = TraceId(random_id(random));
-            return Self { trace_id, span_id, parent: None, flags: SAMPLED | RANDOM, state: None };
-        };
-        Self {
+        let continued = |parent: Parent, state, b3| TraceContext {
             trace_id: parent.trace_id,
             span_id,
             parent: Some(parent.span_id),
             flags: parent.flags,
-            state: state(headers),
+            state,
+            b3,
+        };
+        let b3 = self.b3.then(|| b3::read(headers, self.share)).flatten();
+        if let Some(parent) = Parent::of(headers) {
+            return continued(parent, state(headers), b3.map(|(_, form)| form));
         }
+        if let Some((parent, form)) = b3 {
+            return continued(parent, None, Some(form));
+        }
+        let trace_id = TraceId(random_id(random));
+        let flags = if self.share.keeps(trace_id) { SAMPLED | RANDOM } else { RANDOM };
+        TraceContext { trace_id, span_id, parent: None, flags, state: None, b3: None }
+    }
+}
+
+impl TraceContext {
+    /// Our span for a request, with W3C headers only and every new trace marked as sampled.
+    pub fn accept(headers: &HeaderMap, random: &mut impl Rng) -> Self {
+        Propagation::default().accept(headers, random)
+    }
+
+    /// The span that a `traceparent` names, as one that somebody else has made.
+    #[must_use]
+    pub fn of_traceparent(value: &str) -> Option<Self> {
+        let Parent { trace_id, span_id, flags } = Parent::parse(value.as_bytes())?;
+        Some(Self { trace_id, span_id, parent: None, flags, state: None, b3: None })
+    }
+
+    /// A span of a trace of its own, for what no request has caused.
+    pub fn begin(random: &mut impl Rng) -> Self {
+        Propagation::default().accept(&HeaderMap::new(), random)
     }
 
     /// A span below this one, such as the call to the CRM.
@@ -84,7 +131,14 @@ impl TraceContext {
         self.parent
     }
 
-    /// Whether the caller may have recorded this trace.
+    /// The B3 headers for a call made in this span; none unless the client sent such.
+    #[must_use]
+    pub fn b3(&self) -> Vec<(HeaderName, HeaderValue)> {
+        self.b3.map(|form| b3::write(self, form)).unwrap_or_default()
+    }
+
+    /// Whether the caller may have recorded this trace; for a trace that begins here, whether it
+    /// belongs to the share that is kept.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
@@ -155,6 +209,34 @@ fn state(headers: &HeaderMap) -> Option<HeaderValue> {
         return None;
     }
     HeaderValue::from_str(&joined).ok()
+}
+
+impl TraceId {
+    /// The id of these bytes, unless they are all zeros.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Option<Self> {
+        (bytes != [0; 16]).then_some(Self(bytes))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+}
+
+impl SpanId {
+    /// The id of these bytes, unless they are all zeros.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 8]) -> Option<Self> {
+        (bytes != [0; 8]).then_some(Self(bytes))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; 8] {
+        self.0
+    }
 }
 
 /// Random bytes that are not all zeros.

@@ -13,7 +13,7 @@ use jsonpath_rust::parser::model::JpQuery;
 use jsonpath_rust::query::js_path_process;
 
 use super::Refusal;
-use super::filter::{Filter, FilterLimits, Replacer, Tally};
+use super::filter::{Filter, FilterLimits, Observer, Replacer, Tally};
 use super::held::{HeldRecord, Step};
 use super::navigate::{Action, Navigator, Verdict};
 use super::path::{FieldPath, Segment, Selector};
@@ -39,10 +39,16 @@ struct PatternStep {
 }
 
 impl Pattern {
+    /// The document itself.
+    #[must_use]
+    pub fn root() -> Self {
+        Self { steps: Vec::new(), held: None }
+    }
+
     /// The places that `path` selects, seen from the root.
     #[must_use]
     pub fn new(path: &FieldPath) -> Self {
-        Self { steps: Vec::new(), held: None }.then(path)
+        Self::root().then(path)
     }
 
     /// The places that `path` selects, seen from every place of this pattern.
@@ -90,6 +96,8 @@ pub struct Found<'a> {
     pub accepted: &'a [PatternId],
     /// The patterns that select places below it, by a way without `..` so far.
     pub awaited: &'a [PatternId],
+    /// The patterns that could select places below it, by any way.
+    pub possible: &'a [PatternId],
 }
 
 /// What a judge says of a place.
@@ -291,14 +299,19 @@ impl<J: Judge> Machine<J> {
     ) -> Place<J::Context> {
         let mut accepted = held_accepted.to_vec();
         let mut awaited = held_awaited.to_vec();
+        let mut possible = Vec::new();
         for position in &positions {
-            match self.step_of(*position) {
-                None => accepted.push(position.pattern),
-                Some(_) if !position.loose => awaited.push(position.pattern),
-                Some(_) => {}
+            if self.step_of(*position).is_none() {
+                accepted.push(position.pattern);
+                continue;
+            }
+            possible.push(position.pattern);
+            if !position.loose {
+                awaited.push(position.pattern);
             }
         }
-        let ruling = self.judge.judge(above, &Found { accepted: &accepted, awaited: &awaited });
+        let found = Found { accepted: &accepted, awaited: &awaited, possible: &possible };
+        let ruling = self.judge.judge(above, &found);
         positions.retain(|position| {
             self.step_of(*position).is_some()
                 && self
@@ -353,7 +366,8 @@ impl<J: Judge> Automaton<J> {
         place: &Place<J::Context>,
         table: &mut Table<J::Context>,
     ) -> Result<State, TooComplex> {
-        if place.verdict.container != Action::Keep || place.verdict.holds {
+        let is_walked = place.verdict.container == Action::Keep || place.verdict.watch.below;
+        if !is_walked || place.verdict.holds {
             // Nobody looks below; the state leads to itself.
             let own = table.number(place.clone())?;
             return Ok(State {
@@ -511,15 +525,16 @@ impl<J: Judge> Navigator for Arc<Automaton<J>> {
         raw: &[u8],
         limits: FilterLimits,
         replacer: &mut dyn Replacer,
+        observer: &mut dyn Observer,
         out: &mut Vec<u8>,
     ) -> Result<Tally, Refusal> {
         let start = self.holding.get(state).ok_or(Refusal::ReplacementFailed)?;
         let matches = HeldMatches::find(&self.machine.patterns, raw)?;
         let navigator = HeldNavigator { machine: &self.machine, start, matches };
-        let mut filter = Filter::new(navigator, replacer, limits);
+        let mut filter = Filter::observed(navigator, replacer, observer, limits);
         filter.push(raw, out)?;
         filter.finish(out)?;
-        Ok(filter.tally())
+        Ok(filter.tally().clone())
     }
 }
 

@@ -5,7 +5,8 @@
 //! depth and by the longest value that is replaced or held, never by the document.
 
 use super::Refusal;
-use super::navigate::{Action, Navigator, Slot};
+use super::navigate::{Action, Navigator, Note, Slot};
+use super::observe::{Tap, observe};
 use super::text;
 use super::tokenizer::{Kind, Piece, Token, Tokenizer};
 
@@ -28,13 +29,71 @@ pub trait Replacer {
     fn replace(&mut self, slot: Slot, raw: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal>;
 }
 
+/// Is told what the filter comes by. What it learns has not been filtered, so it must go nowhere
+/// without a filter of its own.
+pub trait Observer {
+    /// A record begins. In the output of this chunk it stands from `at` on, where it is sent.
+    fn record_begins(&mut self, _at: Option<usize>) {}
+
+    /// A watched place has this value, as it came; `slots` tells which paths select it. A value
+    /// longer than the limit is not told.
+    fn watched(&mut self, _slots: u64, _raw: &[u8]) {}
+
+    /// A record ends: its closing bracket is what comes next in `out`. Members may be appended
+    /// now, each with a comma before it but the first where the record `is_empty`.
+    fn record_ends(&mut self, _is_empty: bool, _out: &mut Vec<u8>) {}
+}
+
+/// Nobody looks.
+impl Observer for () {}
+
+impl<O: Observer + ?Sized> Observer for &mut O {
+    fn record_begins(&mut self, at: Option<usize>) {
+        (**self).record_begins(at);
+    }
+
+    fn watched(&mut self, slots: u64, raw: &[u8]) {
+        (**self).watched(slots, raw);
+    }
+
+    fn record_ends(&mut self, is_empty: bool, out: &mut Vec<u8>) {
+        (**self).record_ends(is_empty, out);
+    }
+}
+
 /// What the filter did so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tally {
     /// Values replaced.
     pub replaced: u64,
     /// Members and elements removed.
     pub removed: u64,
+    /// How often each [`Note`] was met, by its number; those never met may be missing at the end.
+    pub notes: Vec<u64>,
+}
+
+impl Tally {
+    #[inline]
+    fn note(&mut self, note: Note) {
+        let Some(number) = note.number() else { return };
+        if number >= self.notes.len() {
+            self.notes.resize(number + 1, 0);
+        }
+        if let Some(count) = self.notes.get_mut(number) {
+            *count += 1;
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.replaced += other.replaced;
+        self.removed += other.removed;
+        if self.notes.len() < other.notes.len() {
+            self.notes.resize(other.notes.len(), 0);
+        }
+        for (count, more) in self.notes.iter_mut().zip(&other.notes) {
+            *count += more;
+        }
+    }
 }
 
 /// One open container on the way to the current place.
@@ -45,6 +104,8 @@ struct Frame<S> {
     next_index: u64,
     /// Whether a child has been kept, so that the next one needs a comma before it.
     has_kept: bool,
+    /// The observer is told when it ends.
+    is_record: bool,
 }
 
 /// What happens to the bytes that come.
@@ -64,9 +125,10 @@ enum Mode {
 
 /// The filter of one document. See the module.
 #[derive(Debug)]
-pub struct Filter<N: Navigator, R> {
+pub struct Filter<N: Navigator, R, O = ()> {
     navigator: N,
     replacer: R,
+    observer: O,
     limits: FilterLimits,
     tokenizer: Tokenizer,
     frames: Vec<Frame<N::State>>,
@@ -83,6 +145,8 @@ pub struct Filter<N: Navigator, R> {
     is_undecided: bool,
     /// The value that is being replaced or held, from earlier chunks or compacted.
     captured: Vec<u8>,
+    /// Watched values that have begun and not ended, outermost first.
+    taps: Vec<Tap<N::State>>,
     tally: Tally,
 }
 
@@ -110,12 +174,20 @@ impl<'a> Cursor<'a, '_> {
 }
 
 impl<N: Navigator, R: Replacer> Filter<N, R> {
-    /// A filter for one document.
+    /// A filter for one document that nobody observes.
     pub fn new(navigator: N, replacer: R, limits: FilterLimits) -> Self {
+        Self::observed(navigator, replacer, (), limits)
+    }
+}
+
+impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
+    /// A filter for one document whose watched places `observer` is told of.
+    pub fn observed(navigator: N, replacer: R, observer: O, limits: FilterLimits) -> Self {
         let here = Some(navigator.root());
         Self {
             navigator,
             replacer,
+            observer,
             limits,
             tokenizer: Tokenizer::default(),
             frames: Vec::new(),
@@ -126,14 +198,20 @@ impl<N: Navigator, R: Replacer> Filter<N, R> {
             undecided_comma: false,
             name: Vec::new(),
             captured: Vec::new(),
+            taps: Vec::new(),
             tally: Tally::default(),
         }
     }
 
     /// What was done so far.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.tally
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Who is told of watched places.
+    pub fn observer(&mut self) -> &mut O {
+        &mut self.observer
     }
 
     /// Takes the next chunk and appends what may leave to `out`.
@@ -148,34 +226,44 @@ impl<N: Navigator, R: Replacer> Filter<N, R> {
         let mut at = 0;
         while let Some(token) = self.tokenizer.next(chunk, at)? {
             at = token.end;
-            match self.mode {
-                Mode::Walk => self.walk(&mut cursor, token)?,
-                Mode::Keep { depth } => {
-                    if self.ends_value(token, depth) {
-                        self.mode = Mode::Walk;
-                    }
-                }
-                Mode::Remove { depth } => {
-                    if self.ends_value(token, depth) {
-                        self.mode = Mode::Walk;
-                        cursor.done = token.end;
-                    }
-                }
-                Mode::Replace { depth, slot } => {
-                    let ends = self.ends_value(token, depth);
-                    self.capture(cursor.slice(token.start, token.end))?;
-                    if ends {
-                        self.replace_captured(&mut cursor, slot, token.end)?;
-                    }
-                }
-                Mode::Hold { depth } => {
-                    if self.ends_value(token, depth) {
-                        self.decide_held(&mut cursor, token.end)?;
-                    }
-                }
+            self.act(&mut cursor, token)?;
+            while let Some(tap) = self.taps.last()
+                && self.ends_value(token, tap.depth)
+            {
+                self.end_tap(&cursor, token.end);
             }
         }
         self.end_chunk(&mut cursor)
+    }
+
+    fn act(&mut self, cursor: &mut Cursor, token: Token) -> Result<(), Refusal> {
+        match self.mode {
+            Mode::Walk => self.walk(cursor, token)?,
+            Mode::Keep { depth } => {
+                if self.ends_value(token, depth) {
+                    self.mode = Mode::Walk;
+                }
+            }
+            Mode::Remove { depth } => {
+                if self.ends_value(token, depth) {
+                    self.mode = Mode::Walk;
+                    cursor.done = token.end;
+                }
+            }
+            Mode::Replace { depth, slot } => {
+                let ends = self.ends_value(token, depth);
+                self.capture(cursor.slice(token.start, token.end))?;
+                if ends {
+                    self.replace_captured(cursor, slot, token.end)?;
+                }
+            }
+            Mode::Hold { depth } => {
+                if self.ends_value(token, depth) {
+                    self.decide_held(cursor, token.end)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Says that the document has ended.
@@ -196,6 +284,9 @@ impl<N: Navigator, R: Replacer> Filter<N, R> {
     fn end_chunk(&mut self, cursor: &mut Cursor) -> Result<(), Refusal> {
         let end = cursor.chunk.len();
         self.is_undecided = cursor.undecided.is_some();
+        for tap in &mut self.taps {
+            tap.copy(cursor.chunk, end, self.limits.held_value);
+        }
         match self.mode {
             Mode::Walk => {
                 if let Some(start) = cursor.undecided {
@@ -252,7 +343,12 @@ impl<N: Navigator, R: Replacer> Filter<N, R> {
             Kind::ObjectEnd | Kind::ArrayEnd => {
                 // Whatever was undecided is white space before the bracket.
                 self.write_undecided(cursor, false);
-                self.frames.pop();
+                if let Some(frame) = self.frames.pop()
+                    && frame.is_record
+                {
+                    cursor.write_until(token.start);
+                    self.observer.record_ends(!frame.has_kept, cursor.out);
+                }
             }
         }
         Ok(())
@@ -302,7 +398,17 @@ impl<N: Navigator, R: Replacer> Filter<N, R> {
     fn scalar(&mut self, cursor: &mut Cursor, token: Token, piece: Piece) -> Result<(), Refusal> {
         let state = self.enter(cursor, token)?;
         let depth = self.tokenizer.depth();
-        match self.navigator.verdict(&state).scalar {
+        let verdict = self.navigator.verdict(&state);
+        self.tally.note(verdict.scalar_note);
+        if verdict.watch.slots != 0 {
+            if piece.last {
+                let raw = cursor.slice(token.start, token.end);
+                self.observer.watched(verdict.watch.slots, raw);
+            } else {
+                self.taps.push(Tap::new(depth, verdict.watch.slots, None, token.start));
+            }
+        }
+        match verdict.scalar {
             Action::Keep => self.keep_child(cursor),
             Action::Remove => {
                 self.remove_child(cursor, token.start);
@@ -338,6 +444,13 @@ impl<N: Navigator, R: Replacer> Filter<N, R> {
         // The bracket has been read, so the depth outside of it is one less.
         let depth = self.tokenizer.depth() - 1;
         let verdict = self.navigator.verdict(&state);
+        self.tally.note(verdict.container_note);
+        let is_walked = verdict.container == Action::Keep;
+        let is_watched = verdict.watch.slots != 0 || (verdict.watch.below && !is_walked);
+        if is_watched && !(is_walked && verdict.holds) {
+            let inside = (!is_walked).then(|| state.clone());
+            self.taps.push(Tap::new(depth, verdict.watch.slots, inside, token.start));
+        }
         match verdict.container {
             Action::Keep if verdict.holds => {
                 self.keep_child(cursor);
@@ -350,7 +463,18 @@ impl<N: Navigator, R: Replacer> Filter<N, R> {
                 if self.navigator.is_inert(&state) {
                     self.mode = Mode::Keep { depth };
                 } else {
-                    self.frames.push(Frame { state, is_object, next_index: 0, has_kept: false });
+                    let is_record = is_object && verdict.watch.record;
+                    if is_record {
+                        cursor.write_until(token.start);
+                        self.observer.record_begins(Some(cursor.out.len()));
+                    }
+                    self.frames.push(Frame {
+                        state,
+                        is_object,
+                        next_index: 0,
+                        has_kept: false,
+                        is_record,
+                    });
                     cursor.undecided = Some(token.end);
                     self.undecided_comma = false;
                 }
@@ -410,6 +534,24 @@ impl<N: Navigator, R: Replacer> Filter<N, R> {
         }
     }
 
+    /// Tells of the watched value that ends at `end` of this chunk.
+    fn end_tap(&mut self, cursor: &Cursor, end: usize) {
+        let Some(mut tap) = self.taps.pop() else { return };
+        let raw = if tap.copied.is_empty() && !tap.is_too_long {
+            cursor.slice(tap.from, end)
+        } else {
+            tap.copy(cursor.chunk, end, self.limits.held_value);
+            &tap.copied
+        };
+        if tap.is_too_long || raw.len() > self.limits.held_value {
+            return;
+        }
+        match &tap.inside {
+            Some(state) => observe(&self.navigator, state, raw, &mut self.observer),
+            None => self.observer.watched(tap.slots, raw),
+        }
+    }
+
     fn capture(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         if self.captured.len() + bytes.len() > self.limits.replaced_value {
             return Err(Refusal::ValueTooLong);
@@ -460,10 +602,10 @@ impl<N: Navigator, R: Replacer> Filter<N, R> {
             &raw,
             self.limits,
             &mut self.replacer,
+            &mut self.observer,
             cursor.out,
         )?;
-        self.tally.replaced += tally.replaced;
-        self.tally.removed += tally.removed;
+        self.tally.add(&tally);
         self.mode = Mode::Walk;
         cursor.done = end;
         Ok(())
@@ -660,6 +802,6 @@ mod tests {
             Automaton::compile(vec![(Pattern::new(&path), 0)], Actions(vec![MASK], false)).unwrap();
         let mut filter = Filter::new(Arc::new(automaton), Stars, LIMITS);
         filter.push(br#"[{"a":1},{"a":2,"b":{"a":3}}]"#, &mut Vec::new()).unwrap();
-        assert_eq!(filter.tally(), Tally { replaced: 3, removed: 0 });
+        assert_eq!(filter.tally(), &Tally { replaced: 3, removed: 0, notes: Vec::new() });
     }
 }

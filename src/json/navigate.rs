@@ -1,7 +1,7 @@
 //! What the filter asks on its way through a document: where am I, and what shall I do here?
 
 use super::Refusal;
-use super::filter::{FilterLimits, Replacer, Tally};
+use super::filter::{FilterLimits, Observer, Replacer, Tally};
 
 /// Which replacement to use; the number means something to the [`Replacer`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,6 +18,39 @@ pub enum Action {
     Replace(Slot),
 }
 
+/// What an [`Observer`] wants to be told of a place. Observing changes nothing of what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Watch {
+    /// The watched paths that select this place, a bit each.
+    pub slots: u64,
+    /// Watched places may lie below a container that nobody would look into otherwise.
+    pub below: bool,
+    /// A record begins here.
+    pub record: bool,
+}
+
+/// A line of the account of what was done; its number means something to whoever made the
+/// navigator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Note(u16);
+
+impl Note {
+    /// Nothing worth an entry.
+    pub const NONE: Self = Self(u16::MAX);
+
+    /// The entry of a number; none where there are too many.
+    #[must_use]
+    pub fn of(number: usize) -> Self {
+        u16::try_from(number).map_or(Self::NONE, Self)
+    }
+
+    /// The number of the entry.
+    #[must_use]
+    pub fn number(self) -> Option<usize> {
+        (self != Self::NONE).then_some(usize::from(self.0))
+    }
+}
+
 /// What to do with a value, by what it turns out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Verdict {
@@ -27,6 +60,12 @@ pub struct Verdict {
     pub container: Action,
     /// A kept container is held whole first and decided with [`Navigator::filter_held`].
     pub holds: bool,
+    /// What is to be told of the place.
+    pub watch: Watch,
+    /// The account that a scalar is counted on.
+    pub scalar_note: Note,
+    /// The account that a container is counted on.
+    pub container_note: Note,
 }
 
 impl Verdict {
@@ -36,7 +75,14 @@ impl Verdict {
     /// The same action whatever the value is.
     #[must_use]
     pub const fn both(action: Action) -> Self {
-        Self { scalar: action, container: action, holds: false }
+        Self {
+            scalar: action,
+            container: action,
+            holds: false,
+            watch: Watch { slots: 0, below: false, record: false },
+            scalar_note: Note::NONE,
+            container_note: Note::NONE,
+        }
     }
 }
 
@@ -71,6 +117,7 @@ pub trait Navigator {
         _raw: &[u8],
         _limits: FilterLimits,
         _replacer: &mut dyn Replacer,
+        _observer: &mut dyn Observer,
         _out: &mut Vec<u8>,
     ) -> Result<Tally, Refusal> {
         Err(Refusal::ReplacementFailed)

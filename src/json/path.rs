@@ -75,6 +75,15 @@ impl FieldPath {
         if text.starts_with('$') { Self::parse_jsonpath(text) } else { Self::parse_dotted(text) }
     }
 
+    /// Reads a dotted path that walks objects only: a list on its way ends it. This is how
+    /// conditions and events name one value of a record.
+    ///
+    /// # Errors
+    /// Says what is wrong with the text; a JSONPath is no dotted path.
+    pub fn parse_members(text: &str) -> Result<Self, PathError> {
+        Ok(Self { through_arrays: false, ..Self::parse_dotted(text)? })
+    }
+
     fn parse_dotted(text: &str) -> Result<Self, PathError> {
         let mut segments = Vec::new();
         for name in text.split('.') {
@@ -119,6 +128,20 @@ impl FieldPath {
     #[must_use]
     pub fn is_recursive(&self) -> bool {
         self.segments.first().is_some_and(|segment| segment.descendant)
+    }
+
+    /// Whether the path means one value at most: names and indices alone, and no list walked
+    /// through.
+    #[must_use]
+    pub fn means_one_value(&self) -> bool {
+        !self.through_arrays
+            && self.segments.iter().all(|segment| {
+                let one = matches!(
+                    segment.selectors.as_slice(),
+                    [Selector::Name(_) | Selector::Index(_)]
+                );
+                one && !segment.descendant
+            })
     }
 
     /// Whether a record must be held whole before this path can be decided.
@@ -215,6 +238,21 @@ mod tests {
         check("", Err(PathError::EmptyName));
         check("owner..email", Err(PathError::EmptyName));
         check("owner[0]", Err(PathError::NotDotted('[')));
+    }
+
+    #[test]
+    fn paths_that_mean_one_value() {
+        let one = |text| FieldPath::parse(text).unwrap().means_one_value();
+        assert!(["$", "$.a.b", "$['a'][0]"].map(one) == [true; 3]);
+        assert!(["a", "$..a", "$[*]", "$.a[0:2]", "$['a','b']", "$[-1]"].map(one) == [false; 6]);
+    }
+
+    #[test]
+    fn paths_of_members_end_at_lists() {
+        let path = FieldPath::parse_members("owner.email").unwrap();
+        assert_eq!((path.as_str(), path.through_arrays()), ("owner.email", false));
+        let refused = FieldPath::parse_members("$.owner");
+        assert_eq!(refused, Err(PathError::NotDotted('$')));
     }
 
     #[test]

@@ -14,11 +14,11 @@
 use std::sync::Arc;
 
 use super::mode::{Combine, Mode};
-use super::set::{Entry, Field, Global, Resource, Role, Route};
+use super::set::{Entry, Field, Global, Origin, Resource, Role, Route};
 use crate::json::automaton::{
     Automaton, Found, Groups, Judge, Pattern, PatternId, Ruling, TooComplex,
 };
-use crate::json::navigate::{Action, Slot, Verdict};
+use crate::json::navigate::{Action, Note, Slot, Verdict, Watch};
 use crate::json::path::FieldPath;
 use crate::mask::Strategy;
 
@@ -29,6 +29,9 @@ pub enum Purpose {
     Read,
     /// An answer that may hold anything, such as an error body: nothing in it is a record.
     ReadAnything,
+    /// Some members of one record, put together by ourselves: the document is the record, but
+    /// not all of it, so nothing can hang on an expression over it.
+    ReadPart,
     /// A request body: every value that may not be written is named by [`Action::Remove`].
     Write,
 }
@@ -43,6 +46,69 @@ pub struct MaskSlot {
     pub strategy: Strategy,
 }
 
+/// What was done to the values of one field, and by which rule: what a [`Note`] stands for.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// The path as the rule has it; `*` for a default.
+    pub field: Box<str>,
+    /// What the rule does.
+    pub treatment: Treatment,
+    /// The rule.
+    pub cause: Cause,
+}
+
+/// What became of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Treatment {
+    /// A field of the registry was shown as it is.
+    Shown,
+    /// It was masked.
+    Masked,
+    /// It was removed.
+    Hidden,
+}
+
+impl Treatment {
+    fn of(mode: Mode) -> Self {
+        match mode {
+            Mode::Edit | Mode::View => Self::Shown,
+            Mode::Mask => Self::Masked,
+            Mode::Hidden => Self::Hidden,
+        }
+    }
+
+    /// The word for it, in logs, metrics and the audit ledger.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Shown => "shown",
+            Self::Masked => "masked",
+            Self::Hidden => "hidden",
+        }
+    }
+}
+
+/// Which rule did it.
+#[derive(Debug, Clone)]
+pub enum Cause {
+    /// An entry of a role, or of the global file.
+    Entry(Origin),
+    /// The default of this role.
+    Default(Box<str>),
+    /// No rule forbade it.
+    NoRule,
+}
+
+/// What somebody wants to know of the answers that a plan filters.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Interest<'a> {
+    /// Paths relative to the record, at most 64; the number of a path is its bit in
+    /// [`Watch::slots`].
+    pub watched: &'a [FieldPath],
+    /// Whether fields of the registry that were shown are counted as well.
+    pub shown: bool,
+}
+
 /// A compiled plan.
 #[derive(Debug)]
 pub struct Plan {
@@ -50,6 +116,8 @@ pub struct Plan {
     pub automaton: Arc<Automaton<PolicyJudge>>,
     /// The masks, by the number in [`Slot`].
     pub slots: Arc<[MaskSlot]>,
+    /// What is counted, by the number in [`Note`].
+    pub accounts: Arc<[Account]>,
 }
 
 /// The resource and route that a plan is for; neither on a route that only global entries govern.
@@ -72,27 +140,57 @@ impl Plan {
         global: &Global,
         purpose: Purpose,
     ) -> Result<Self, TooComplex> {
+        Self::compile_for(scope, roles, global, purpose, None)
+    }
+
+    /// [`compile`](Self::compile) for somebody who watches. What is sent is the same.
+    ///
+    /// # Errors
+    /// When the paths multiply beyond what is sensible.
+    pub fn compile_for(
+        scope: Option<Scope>,
+        roles: &[&Role],
+        global: &Global,
+        purpose: Purpose,
+        interest: Option<Interest>,
+    ) -> Result<Self, TooComplex> {
         let object_type = scope.map_or("", |scope| &scope.resource.name);
         let mut builder = Builder::new(object_type);
         builder.global(global);
         let mut defaults = Vec::new();
+        let watches = interest.is_some() && purpose == Purpose::Read;
+        let interest = interest.unwrap_or_default();
         if let Some(scope) = scope {
-            let records = Pattern::new(&scope.route.records);
+            let records = match purpose {
+                Purpose::ReadPart => Pattern::root(),
+                Purpose::Read | Purpose::ReadAnything | Purpose::Write => {
+                    Pattern::new(&scope.route.records)
+                }
+            };
             if purpose != Purpose::ReadAnything {
                 builder.add(records.clone(), Group::Records, Meaning::Records);
+            }
+            if matches!(purpose, Purpose::Read | Purpose::Write) {
                 for path in &scope.route.envelope {
                     builder.add(Pattern::new(path), Group::Outside, Meaning::Envelope);
                 }
             }
             for field in &scope.resource.fields {
-                builder.registry(field, &records);
+                builder.registry(field, &records, purpose, interest.shown);
+            }
+            if watches {
+                for (slot, path) in interest.watched.iter().enumerate().take(64) {
+                    builder.watch(slot, path, &records);
+                }
             }
             for role in roles {
                 let here = role.resources.get(&scope.resource.name);
                 for entry in here.map_or(&[][..], |here| &here.entries) {
                     builder.entry(entry, defaults.len(), &records, purpose);
                 }
-                defaults.push(here.and_then(|here| here.default).unwrap_or(role.default));
+                let mode = here.and_then(|here| here.default).unwrap_or(role.default);
+                let cause = Cause::Default(role.name.as_str().into());
+                defaults.push(Ruled { mode, note: builder.account("*", mode, cause) });
             }
         }
         let judge = PolicyJudge {
@@ -101,9 +199,10 @@ impl Plan {
             combine: scope.map_or(Combine::default(), |scope| scope.resource.combine),
             allowed: if purpose == Purpose::Write { Mode::Edit } else { Mode::View },
             has_held: builder.has_held,
+            watches,
         };
         let automaton = Arc::new(Automaton::compile(builder.patterns, judge)?);
-        Ok(Self { automaton, slots: builder.slots.into() })
+        Ok(Self { automaton, slots: builder.slots.into(), accounts: builder.accounts.into() })
     }
 }
 
@@ -118,6 +217,15 @@ enum Group {
     Outside = 2,
     /// Everywhere.
     Global = 3,
+    /// Changes nothing.
+    Watch = 4,
+}
+
+/// A mode, and the account of the rule that it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Ruled {
+    mode: Mode,
+    note: Note,
 }
 
 /// What it means that a pattern selects a place.
@@ -125,9 +233,11 @@ enum Group {
 enum Meaning {
     Records,
     Envelope,
-    Entry { role: usize, mode: Mode, side: Side },
-    GlobalEntry { mode: Mode },
+    Entry { role: usize, rule: Ruled, side: Side },
+    GlobalEntry { rule: Ruled },
     Mask { slot: Slot, recursive: bool, side: Side },
+    Registered { note: Note, side: Side },
+    Watch { slot: usize },
 }
 
 /// Which places a pattern speaks about. A record itself counts as inside: an entry for a field
@@ -155,6 +265,7 @@ struct Builder<'a> {
     patterns: Vec<(Pattern, u8)>,
     meanings: Vec<Meaning>,
     slots: Vec<MaskSlot>,
+    accounts: Vec<Account>,
     has_held: bool,
 }
 
@@ -169,6 +280,7 @@ impl<'a> Builder<'a> {
             patterns: Vec::new(),
             meanings: Vec::new(),
             slots: vec![redact],
+            accounts: Vec::new(),
             has_held: false,
         }
     }
@@ -180,7 +292,8 @@ impl<'a> Builder<'a> {
 
     fn global(&mut self, global: &Global) {
         for entry in &global.entries {
-            let meaning = Meaning::GlobalEntry { mode: entry.mode };
+            let rule = self.rule(entry);
+            let meaning = Meaning::GlobalEntry { rule };
             self.add(whole_document(&entry.path), Group::Global, meaning);
         }
         for field in &global.fields {
@@ -199,16 +312,53 @@ impl<'a> Builder<'a> {
         Some(slot)
     }
 
-    fn registry(&mut self, field: &Field, records: &Pattern) {
+    /// A new account. What is shown is only counted for fields of the registry.
+    fn account(&mut self, field: &str, mode: Mode, cause: Cause) -> Note {
+        let treatment = Treatment::of(mode);
+        if treatment == Treatment::Shown && !matches!(cause, Cause::NoRule) {
+            return Note::NONE;
+        }
+        let note = Note::of(self.accounts.len());
+        self.accounts.push(Account { field: field.into(), treatment, cause });
+        note
+    }
+
+    fn rule(&mut self, entry: &Entry) -> Ruled {
+        let cause = Cause::Entry(entry.origin.clone());
+        let note = self.account(entry.path.as_str(), entry.mode, cause);
+        Ruled { mode: entry.mode, note }
+    }
+
+    /// What could only be decided over a held record cannot be watched.
+    fn watch(&mut self, slot: usize, path: &FieldPath, records: &Pattern) {
+        if !path.needs_whole_record() {
+            self.add(records.then(path), Group::Watch, Meaning::Watch { slot });
+        }
+    }
+
+    fn registry(&mut self, field: &Field, records: &Pattern, purpose: Purpose, shown: bool) {
+        if shown {
+            let note = self.account(field.path.as_str(), Mode::View, Cause::NoRule);
+            let meaning = |side| Meaning::Registered { note, side };
+            self.add(Pattern::anywhere(&field.path), Group::Outside, meaning(Side::Outside));
+            if !field.path.needs_whole_record() {
+                self.add(records.then(&field.path), Group::Inside, meaning(Side::Inside));
+            }
+        }
         let Some(slot) = self.slot(self.object_type, field) else { return };
         let recursive = field.path.is_recursive();
         let meaning = |side| Meaning::Mask { slot, recursive, side };
         self.add(Pattern::anywhere(&field.path), Group::Outside, meaning(Side::Outside));
-        self.add_inside(&field.path, records, meaning(Side::Inside));
+        if purpose == Purpose::ReadPart && field.path.needs_whole_record() {
+            self.add(Pattern::anywhere(&field.path), Group::Inside, meaning(Side::Inside));
+        } else {
+            self.add_inside(&field.path, records, meaning(Side::Inside));
+        }
     }
 
     fn entry(&mut self, entry: &Entry, role: usize, records: &Pattern, purpose: Purpose) {
-        let meaning = |side| Meaning::Entry { role, mode: entry.mode, side };
+        let rule = self.rule(entry);
+        let meaning = |side| Meaning::Entry { role, rule, side };
         let restricts = entry.mode >= Mode::Mask;
         if restricts {
             self.add(Pattern::anywhere(&entry.path), Group::Outside, meaning(Side::Outside));
@@ -216,14 +366,22 @@ impl<'a> Builder<'a> {
         let meaning = meaning(Side::Inside);
         match purpose {
             Purpose::ReadAnything => {}
-            // What a filter expression says of a record that is only just being written proves
-            // nothing: a right that hangs on one is not given, a restriction holds for all.
+            // What a filter expression says of a record that is only just being written, or that is
+            // not all there, proves nothing: a right that hangs on one is not given, a restriction
+            // holds for all.
             Purpose::Write if entry.path.needs_whole_record() => {
                 if entry.mode != Mode::Edit {
                     self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
                 }
             }
-            Purpose::Read | Purpose::Write => self.add_inside(&entry.path, records, meaning),
+            Purpose::ReadPart if entry.path.needs_whole_record() => {
+                if restricts {
+                    self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
+                }
+            }
+            Purpose::Read | Purpose::ReadPart | Purpose::Write => {
+                self.add_inside(&entry.path, records, meaning);
+            }
         }
     }
 
@@ -244,12 +402,14 @@ fn whole_document(path: &FieldPath) -> Pattern {
 pub struct PolicyJudge {
     meanings: Vec<Meaning>,
     /// The default of each role, in the order of the entries' role numbers.
-    defaults: Vec<Mode>,
+    defaults: Vec<Ruled>,
     combine: Combine,
     /// The most restrictive mode that lets a value through.
     allowed: Mode,
     /// Whether records must be held.
     has_held: bool,
+    /// Whether somebody watches.
+    watches: bool,
 }
 
 /// What a place inherits.
@@ -260,15 +420,18 @@ pub struct Inherited {
     in_record: bool,
     in_envelope: bool,
     /// The mode of the nearest enclosing value with an explicit entry, for each role.
-    explicit: Box<[Option<Mode>]>,
+    explicit: Box<[Option<Ruled>]>,
 }
 
 /// The modes of a place by what stands there.
 #[derive(Debug, Clone, Copy)]
 struct Modes {
-    scalar: Mode,
-    container: Mode,
+    scalar: Ruled,
+    container: Ruled,
 }
+
+/// Without roles only global entries govern; a request without a known role never gets here.
+const UNRULED: Ruled = Ruled { mode: Mode::Edit, note: Note::NONE };
 
 impl PolicyJudge {
     fn meanings<'a>(&'a self, patterns: &'a [PatternId]) -> impl Iterator<Item = Meaning> + 'a {
@@ -276,15 +439,15 @@ impl PolicyJudge {
     }
 
     /// The most restrictive explicit entry of a role here.
-    fn explicit_here(&self, role: usize, in_record: bool, found: &Found) -> Option<Mode> {
+    fn explicit_here(&self, role: usize, in_record: bool, found: &Found) -> Option<Ruled> {
         self.meanings(found.accepted)
             .filter_map(|meaning| match meaning {
-                Meaning::Entry { role: of, mode, side } if of == role && side.covers(in_record) => {
-                    Some(mode)
+                Meaning::Entry { role: of, rule, side } if of == role && side.covers(in_record) => {
+                    Some(rule)
                 }
                 _ => None,
             })
-            .max()
+            .max_by_key(|rule| rule.mode)
     }
 
     /// Whether a container here must stay, whatever the default, for something below it that is
@@ -292,25 +455,27 @@ impl PolicyJudge {
     fn is_structure(&self, role: usize, default: Mode, found: &Found) -> bool {
         self.meanings(found.awaited).any(|meaning| match meaning {
             Meaning::Records | Meaning::Envelope => true,
-            Meaning::Entry { role: of, mode, .. } => of == role && mode < default,
+            Meaning::Entry { role: of, rule, .. } => of == role && rule.mode < default,
             Meaning::Mask { .. } => default == Mode::Mask,
-            Meaning::GlobalEntry { .. } => false,
+            Meaning::GlobalEntry { .. } | Meaning::Registered { .. } | Meaning::Watch { .. } => {
+                false
+            }
         })
     }
 
     fn combine(&self, modes: impl Iterator<Item = Modes>) -> Modes {
         let combined = modes.reduce(|one, other| {
-            let pick = match self.combine {
-                Combine::MostRestrictive => Ord::max,
-                Combine::Union => Ord::min,
+            let pick = |one: Ruled, other: Ruled| match self.combine {
+                Combine::MostRestrictive if other.mode > one.mode => other,
+                Combine::Union if other.mode < one.mode => other,
+                Combine::MostRestrictive | Combine::Union => one,
             };
             Modes {
                 scalar: pick(one.scalar, other.scalar),
                 container: pick(one.container, other.container),
             }
         });
-        // Without roles only global entries govern; a request without a known role never gets here.
-        combined.unwrap_or(Modes { scalar: Mode::Edit, container: Mode::Edit })
+        combined.unwrap_or(Modes { scalar: UNRULED, container: UNRULED })
     }
 
     /// The mask of this place: a field named exactly before one found at any depth, then the
@@ -327,6 +492,33 @@ impl PolicyJudge {
             .map_or(REDACT, |(_, slot)| slot)
     }
 
+    /// The account that a value here is counted on.
+    fn note(&self, rule: Ruled, in_record: bool, found: &Found) -> Note {
+        if self.allowed == Mode::Edit || rule.mode > self.allowed {
+            return rule.note;
+        }
+        let registered = self.meanings(found.accepted).find_map(|meaning| match meaning {
+            Meaning::Registered { note, side } if side.covers(in_record) => Some(note),
+            _ => None,
+        });
+        registered.unwrap_or(Note::NONE)
+    }
+
+    fn watch(&self, begins_record: bool, container: Action, found: &Found) -> Watch {
+        if !self.watches {
+            return Watch::default();
+        }
+        let watched = |pattern: &PatternId| match self.meanings.get(*pattern) {
+            Some(Meaning::Watch { slot }) => 1 << slot,
+            _ => 0,
+        };
+        let slots = found.accepted.iter().map(watched).fold(0, |slots, more| slots | more);
+        let leads_on = |pattern: &PatternId| watched(pattern) != 0;
+        let below =
+            container != Action::Keep && (begins_record || found.possible.iter().any(leads_on));
+        Watch { slots, below, record: begins_record }
+    }
+
     fn action(&self, mode: Mode, in_record: bool, found: &Found) -> Action {
         if mode <= self.allowed {
             return Action::Keep;
@@ -341,10 +533,10 @@ impl PolicyJudge {
 }
 
 /// What one role may do at a place; `stays` is set where a container is needed as structure.
-fn modes_of_role(default: Mode, explicit: Option<Mode>, stays: bool) -> Modes {
+fn modes_of_role(default: Ruled, explicit: Option<Ruled>, stays: bool) -> Modes {
     match explicit {
-        Some(mode) => Modes { scalar: mode, container: mode },
-        None if stays => Modes { scalar: default, container: Mode::Edit },
+        Some(rule) => Modes { scalar: rule, container: rule },
+        None if stays => Modes { scalar: default, container: UNRULED },
         None => Modes { scalar: default, container: default },
     }
 }
@@ -371,7 +563,7 @@ impl Judge for PolicyJudge {
         let in_envelope =
             !in_record && (above.in_envelope || accepts(|m| matches!(m, Meaning::Envelope)));
 
-        let explicit: Box<[Option<Mode>]> = above
+        let explicit: Box<[Option<Ruled>]> = above
             .explicit
             .iter()
             .enumerate()
@@ -379,24 +571,33 @@ impl Judge for PolicyJudge {
             .collect();
         let roles = self.defaults.iter().zip(&explicit).enumerate();
         let mut modes = self.combine(roles.map(|(role, (default, explicit))| {
-            let default = if in_envelope { Mode::View.min(*default) } else { *default };
-            let stays =
-                begins_record || above.is_above_root || self.is_structure(role, default, found);
+            let shown = Ruled { mode: Mode::View, note: Note::NONE };
+            let default = if in_envelope && default.mode > Mode::View { shown } else { *default };
+            let stays = begins_record
+                || above.is_above_root
+                || self.is_structure(role, default.mode, found);
             modes_of_role(default, *explicit, stays)
         }));
         let global = self.meanings(found.accepted).filter_map(|meaning| match meaning {
-            Meaning::GlobalEntry { mode } => Some(mode),
+            Meaning::GlobalEntry { rule } => Some(rule),
             _ => None,
         });
-        if let Some(global) = global.max() {
-            modes.scalar = modes.scalar.max(global);
-            modes.container = modes.container.max(global);
+        if let Some(global) = global.max_by_key(|rule| rule.mode) {
+            for rule in [&mut modes.scalar, &mut modes.container] {
+                if global.mode > rule.mode {
+                    *rule = global;
+                }
+            }
         }
 
+        let container = self.action(modes.container.mode, in_record, found);
         let verdict = Verdict {
-            scalar: self.action(modes.scalar, in_record, found),
-            container: self.action(modes.container, in_record, found),
+            scalar: self.action(modes.scalar.mode, in_record, found),
+            container,
             holds: begins_record && self.has_held,
+            watch: self.watch(begins_record, container, found),
+            scalar_note: self.note(modes.scalar, in_record, found),
+            container_note: self.note(modes.container, in_record, found),
         };
         let live_groups = if in_record {
             Groups::ALL.without(Group::Records as u8).without(Group::Outside as u8)
@@ -407,3 +608,6 @@ impl Judge for PolicyJudge {
         Ruling { context, verdict, live_groups }
     }
 }
+
+#[cfg(test)]
+mod tests;

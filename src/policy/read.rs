@@ -4,8 +4,11 @@
 //! the files are held against each other. A set exists only where nothing is an error.
 
 mod across;
+mod condition;
 mod doubts;
 mod draft;
+mod emits;
+mod events;
 mod global;
 mod mask;
 mod place;
@@ -25,6 +28,7 @@ use self::reader::Reader;
 use super::mode::Mode;
 use super::set::{PolicySet, Resource, Role, RoleResource};
 use crate::diagnostic::{Finding, Severity, SourceFile, Span};
+use crate::json::path::FieldPath;
 use crate::yaml::{self, Checker, Node, Value};
 
 pub(super) use self::place::Place;
@@ -123,6 +127,11 @@ impl Drafts {
     /// The set of files that have no error: every name is known and stands once.
     fn into_set(self, revision: String) -> PolicySet {
         let default_mode = self.global.default_mode.unwrap_or(Mode::View);
+        let ids: BTreeMap<String, FieldPath> = self
+            .resources
+            .iter()
+            .filter_map(|draft| Some((draft.named.name.clone(), draft.id.clone()?)))
+            .collect();
         let resources = self.resources.into_iter().map(|draft| {
             let name = draft.named.name;
             let resource = Resource {
@@ -131,6 +140,8 @@ impl Drafts {
                 combine: draft.combine,
                 routes: draft.routes.into_iter().map(|draft| draft.route).collect(),
                 fields: draft.fields,
+                emits: draft.emits,
+                events: draft.events.into_events(&ids),
             };
             (name, Arc::new(resource))
         });

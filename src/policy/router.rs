@@ -47,6 +47,13 @@ pub struct GovernedRoute {
     pub route: usize,
     /// The path as declared; requests match it with and without the slash at the end.
     pub template: Arc<str>,
+    path: Arc<PathTemplate>,
+}
+
+impl GovernedRoute {
+    pub(super) fn path(&self) -> &PathTemplate {
+        &self.path
+    }
 }
 
 /// Two routes that the router cannot hold side by side.
@@ -97,6 +104,7 @@ impl RouteTable {
             for (index, route) in resource.routes.iter().enumerate() {
                 let path = parse(&route.path)?;
                 let template: Arc<str> = path.as_str().into();
+                let own_path = Arc::new(path.clone());
                 let known = *by_shape.entry(path.shape()).or_insert(table.governed.len());
                 if known == table.governed.len() {
                     insert_governed(&mut table.governed_router, &path, known)?;
@@ -114,7 +122,8 @@ impl RouteTable {
                     }
                     let resource = Arc::clone(resource);
                     let template = Arc::clone(&template);
-                    let target = GovernedRoute { resource, route: index, template };
+                    let path = Arc::clone(&own_path);
+                    let target = GovernedRoute { resource, route: index, template, path };
                     governed.methods.push((method.clone(), target));
                 }
             }
@@ -152,6 +161,12 @@ impl RouteTable {
             return Match::Suspicious { template: Arc::clone(&near.template) };
         }
         open.map_or(Match::Unmatched, OpenPath::as_match)
+    }
+
+    /// Every declared route that this path belongs to, whatever the method.
+    pub(super) fn routes_at(&self, path: &CanonicalPath) -> impl Iterator<Item = &GovernedRoute> {
+        let governed = at(&self.governed_router, &self.governed, path.as_str());
+        governed.into_iter().flat_map(|governed| governed.methods.iter().map(|(_, route)| route))
     }
 
     fn governed_in_another_spelling(&self, path: &CanonicalPath) -> Option<&GovernedPath> {

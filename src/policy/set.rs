@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
+use super::emits::{Emit, Events};
 use super::mode::{Combine, Mode};
+use super::writes::Write;
 use crate::diagnostic::{SourceFile, Span};
 use crate::json::path::FieldPath;
 use crate::mask::Strategy;
@@ -36,6 +38,10 @@ pub struct Resource {
     pub routes: Vec<Route>,
     /// The GDPR registry: fields and their masks.
     pub fields: Vec<Field>,
+    /// The events that writes have beside the built-in ones, in the order written.
+    pub emits: Vec<Emit>,
+    /// What else is declared of its events.
+    pub events: Events,
 }
 
 /// One route of a resource.
@@ -49,6 +55,8 @@ pub struct Route {
     pub records: FieldPath,
     /// Members around the records that every role may see, such as `count` and `next`.
     pub envelope: Vec<FieldPath>,
+    /// What its writes do, where that is not what their method and path say.
+    pub write: Option<Write>,
 }
 
 /// One entry of the GDPR registry.

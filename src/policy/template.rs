@@ -19,6 +19,7 @@ enum Segment {
     Literal(String),
     /// One parameter, perhaps between fixed text: `leads({id})`.
     Parameter {
+        name: String,
         prefix: String,
         suffix: String,
     },
@@ -86,6 +87,43 @@ impl PathTemplate {
         self.segments.iter().any(|segment| !matches!(segment, Segment::Literal(_)))
     }
 
+    /// Whether the last segment is a parameter, or holds one.
+    pub(super) fn ends_in_parameter(&self) -> bool {
+        matches!(self.segments.last(), Some(Segment::Parameter { .. }))
+    }
+
+    /// The template without what stands behind its last parameter.
+    pub(super) fn up_to_last_parameter(&self) -> Option<Self> {
+        let is_parameter = |segment: &Segment| matches!(segment, Segment::Parameter { .. });
+        let last = self.segments.iter().rposition(is_parameter)?;
+        let segments = self.segments.iter().take(last + 1).cloned().collect();
+        Some(Self { text: self.text.clone(), segments })
+    }
+
+    /// The parameters and what stands in their places in `path`, as it is written there. `None`
+    /// where the template does not match the path.
+    pub(super) fn parameters<'a>(
+        &'a self,
+        path: &'a CanonicalPath,
+    ) -> Option<Vec<(&'a str, &'a str)>> {
+        let path = path.as_str().strip_prefix('/')?;
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let mut found = Vec::new();
+        let mut written = path.split('/');
+        for segment in &self.segments {
+            let written = written.next()?;
+            match segment {
+                Segment::Literal(text) if text == written => {}
+                Segment::Literal(_) | Segment::Rest => return None,
+                Segment::Parameter { name, prefix, suffix } => {
+                    let value = written.strip_prefix(prefix.as_str())?;
+                    found.push((name.as_str(), value.strip_suffix(suffix.as_str())?));
+                }
+            }
+        }
+        written.next().is_none().then_some(found)
+    }
+
     /// The last segment, where it is fixed text.
     pub(super) fn file_name(&self) -> Option<&str> {
         match self.segments.last()? {
@@ -105,7 +143,7 @@ impl PathTemplate {
             shape.push('/');
             match segment {
                 Segment::Literal(text) => shape.push_str(text),
-                Segment::Parameter { prefix, suffix } => {
+                Segment::Parameter { prefix, suffix, .. } => {
                     shape.push_str(prefix);
                     shape.push_str("{p}");
                     shape.push_str(suffix);
@@ -129,14 +167,14 @@ impl PathTemplate {
             let covered = match (ours, theirs.next()) {
                 (Segment::Rest, Some(_)) => return true,
                 (Segment::Literal(ours), Some(Segment::Literal(theirs))) => ours == theirs,
-                (Segment::Parameter { prefix, suffix }, Some(Segment::Literal(theirs))) => {
+                (Segment::Parameter { prefix, suffix, .. }, Some(Segment::Literal(theirs))) => {
                     theirs.len() > prefix.len() + suffix.len()
                         && theirs.starts_with(prefix.as_str())
                         && theirs.ends_with(suffix.as_str())
                 }
                 (
-                    Segment::Parameter { prefix, suffix },
-                    Some(Segment::Parameter { prefix: their_prefix, suffix: their_suffix }),
+                    Segment::Parameter { prefix, suffix, .. },
+                    Some(Segment::Parameter { prefix: their_prefix, suffix: their_suffix, .. }),
                 ) => {
                     their_prefix.starts_with(prefix.as_str())
                         && their_suffix.ends_with(suffix.as_str())
@@ -157,7 +195,7 @@ impl Segment {
     fn sample(&self) -> String {
         match self {
             Self::Literal(text) => text.clone(),
-            Self::Parameter { prefix, suffix } => format!("{prefix}p{suffix}"),
+            Self::Parameter { prefix, suffix, .. } => format!("{prefix}p{suffix}"),
             Self::Rest => "p".to_owned(),
         }
     }
@@ -165,9 +203,11 @@ impl Segment {
     fn folded(&self) -> Self {
         match self {
             Self::Literal(text) => Self::Literal(fold_segment(text)),
-            Self::Parameter { prefix, suffix } => {
-                Self::Parameter { prefix: decode_lower(prefix), suffix: fold_segment(suffix) }
-            }
+            Self::Parameter { name, prefix, suffix } => Self::Parameter {
+                name: name.clone(),
+                prefix: decode_lower(prefix),
+                suffix: fold_segment(suffix),
+            },
             Self::Rest => Self::Rest,
         }
     }
@@ -229,7 +269,7 @@ fn parse_segment(segment: &str) -> Result<(Segment, String), TemplateFault> {
     let (prefix, suffix) = (canonical_literal(prefix)?, canonical_literal(suffix)?);
     if !is_rest {
         let shown = format!("{prefix}{{{name}}}{suffix}");
-        return Ok((Segment::Parameter { prefix, suffix }, shown));
+        return Ok((Segment::Parameter { name: name.to_owned(), prefix, suffix }, shown));
     }
     if prefix.is_empty() && suffix.is_empty() {
         return Ok((Segment::Rest, format!("{{*{name}}}")));
@@ -312,6 +352,29 @@ mod tests {
         check("/a b", Err("the path holds a character that must be percent-encoded"));
         check("/a%2fb", Err("the path holds an encoded slash"));
         check("/caf\u{e9}", Err("the path holds bytes outside ASCII that are not percent-encoded"));
+    }
+
+    #[track_caller]
+    fn check_parameters(template: &str, path: &str, expect: Option<&[(&str, &str)]>) {
+        let template = PathTemplate::parse(template).unwrap();
+        let path = CanonicalPath::parse(path).unwrap();
+        assert_eq!(template.parameters(&path).as_deref(), expect);
+    }
+
+    #[test]
+    fn parameters() {
+        check_parameters("/leads/{id}/", "/leads/7", Some(&[("id", "7")]));
+        check_parameters("/leads/{id}", "/leads/7/", Some(&[("id", "7")]));
+        check_parameters("/leads/{id}/", "/deals/7/", None);
+        check_parameters("/leads/{id}/", "/leads/7/notes/", None);
+        check_parameters("/leads/{id}/notes/", "/leads/7/", None);
+        check_parameters("/leads({id})/x", "/leads(a%20b)/x", Some(&[("id", "a%20b")]));
+        check_parameters("/a/{x}/b/{y}.json", "/a/1/b/2.json", Some(&[("x", "1"), ("y", "2")]));
+        check_parameters("/leads/", "/leads/", Some(&[]));
+        check_parameters("/", "/leads/", None);
+        let up_to = PathTemplate::parse("/a/{x}/b/{y}/c/d/").unwrap().up_to_last_parameter();
+        assert_eq!(up_to.unwrap().shape(), "/a/{p}/b/{p}");
+        assert_eq!(PathTemplate::parse("/a/b/").unwrap().up_to_last_parameter(), None);
     }
 
     #[track_caller]

@@ -21,7 +21,7 @@ use super::masking::{AnswerFilter, filter_limits, reason};
 use super::refused::Refused;
 use super::response_head::{self, Body, Dressing};
 use super::upstream::Answer;
-use crate::telemetry::Refusal;
+use crate::telemetry::{Refusal, Stage};
 
 /// Most bytes read of a body that nobody will see, to keep its connection.
 const MOST_DISCARDED: usize = 64 * 1024;
@@ -83,6 +83,7 @@ impl Delivery<'_> {
             status.is_success(),
             filter_limits(self.gate.limits()),
         )?;
+        self.begun.exchange.enter(Stage::Filter, Instant::now());
         let held = self.hold(&mut filter, &mut answer).await;
         self.count(&filter);
         match held.map_err(refuse)? {
@@ -108,6 +109,7 @@ impl Delivery<'_> {
     fn count(&mut self, filter: &AnswerFilter) {
         self.begun.exchange.masked = filter.tally().replaced;
         self.begun.exchange.hidden = filter.tally().removed;
+        self.begun.exchange.leave(Stage::Filter, Instant::now());
     }
 
     /// Filters until the body ends or the hold limit is passed.
@@ -136,6 +138,7 @@ impl Delivery<'_> {
         let asked = Instant::now();
         let chunk = answer.chunk().await;
         self.begun.exchange.waited_for_upstream(asked.elapsed());
+        self.begun.exchange.leave(Stage::Upstream, Instant::now());
         let chunk = chunk?;
         if answer.received() > self.gate.limits().response_body {
             return Err(Refusal::UpstreamTooLarge);

@@ -17,7 +17,7 @@ use super::refused::Refused;
 use super::request_head::Forwarding;
 use super::upstream::Answer;
 use crate::guard::{self, Unreadable};
-use crate::telemetry::Refusal;
+use crate::telemetry::{Refusal, Stage};
 
 /// How a call ended that did not end well.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) async fn run(
     begun.exchange.request_bytes = body.len() as u64;
     guard_write(session.req_header(), &body, call)?;
 
-    let trace = begun.trace.child(&mut rand::rng());
+    let trace = begun.ask_upstream(gate.crm().peer_name());
     let forwarding = Forwarding {
         identifier: gate.identifier(),
         correlation_header: gate.correlation_header(),
@@ -65,7 +65,9 @@ pub(super) async fn run(
     let asked = Instant::now();
     let answered = ask(gate, session, &head, &body).await;
     begun.exchange.waited_for_upstream(asked.elapsed());
+    begun.exchange.leave(Stage::Upstream, Instant::now());
     let (response, answer) = answered?;
+    begun.exchange.upstream_status = Some(response.status.as_u16());
     drop(body);
     Delivery { gate, session, begun, call, held }.deliver(&response, answer).await
 }

@@ -1,11 +1,14 @@
 //! What the gate remembers of one request. Nothing of it outlives the request.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use http::HeaderMap;
 
 use super::passthrough::OpenCall;
-use crate::correlation::{CorrelationId, TraceContext};
+use crate::correlation::{CorrelationId, Propagation, TraceContext};
 use crate::identity::Farewell;
-use crate::telemetry::{Exchange, Refusal};
+use crate::telemetry::{Exchange, Refusal, Stage};
 
 /// One request's context.
 #[derive(Default)]
@@ -44,13 +47,22 @@ impl Begun {
         mut exchange: Exchange,
         headers: &HeaderMap,
         header: &http::HeaderName,
+        propagation: Propagation,
     ) -> Self {
         let mut random = rand::rng();
         let correlation = CorrelationId::accept(headers, header, &mut random);
-        let trace = TraceContext::accept(headers, &mut random);
+        let trace = propagation.accept(headers, &mut random);
         exchange.correlation_id = correlation.as_str().to_owned();
-        exchange.trace_id = Some(trace.trace_id().to_string());
-        exchange.span_id = Some(trace.span_id().to_string());
+        exchange.trace = Some(trace.clone());
         Self { exchange, correlation, trace, farewell: None }
+    }
+
+    /// Begins to ask the CRM; the span to tell it.
+    pub(super) fn ask_upstream(&mut self, peer: (Arc<str>, u16)) -> TraceContext {
+        let trace = self.trace.child(&mut rand::rng());
+        self.exchange.upstream_span = Some(trace.span_id());
+        self.exchange.upstream_peer = Some(peer);
+        self.exchange.enter(Stage::Upstream, Instant::now());
+        trace
     }
 }

@@ -1,6 +1,7 @@
 //! The gate as pingora sees it: its phases, each a translation to the rooms behind.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,7 +25,7 @@ use super::upstream::Crm;
 use crate::config::Limits;
 use crate::identity::{Identifier, ShownCertificate};
 use crate::policy::PolicyStore;
-use crate::telemetry::{Moment, Refusal, Telemetry};
+use crate::telemetry::{HttpVersion, Moment, Refusal, Stage, Telemetry};
 
 /// What a gate is made of.
 pub struct GateParts {
@@ -100,7 +101,16 @@ impl Gate {
         if let Some(agent) = head.headers.get(header::USER_AGENT) {
             exchange.set_user_agent(agent.as_bytes());
         }
-        Begun::new(exchange, &head.headers, self.correlation_header())
+        let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+        let host = head.headers.get(header::HOST).map(http::HeaderValue::as_bytes);
+        if let Some(host) = host.or(authority) {
+            exchange.set_host(host);
+        }
+        exchange.version = HttpVersion::of(head.version);
+        let digest = session.digest();
+        exchange.is_tls = digest.is_some_and(|digest| digest.ssl_digest.is_some());
+        let propagation = self.parts.telemetry.propagation();
+        Begun::new(exchange, &head.headers, self.correlation_header(), propagation)
     }
 
     /// Answers with a problem, if the client is still there to read it.
@@ -132,8 +142,10 @@ impl Gate {
         let certificate = certificate.and_then(|tls| tls.extension.get::<ShownCertificate>());
         let connection = Connection { peer: peer_address(session), certificate };
         let head = session.req_header();
-        let admitted = admit::admit(self, head, raw.as_deref(), connection, begun).await?;
-        match admitted {
+        begun.exchange.enter(Stage::Policy, Instant::now());
+        let admitted = admit::admit(self, head, raw.as_deref(), connection, begun).await;
+        begun.exchange.leave(Stage::Policy, Instant::now());
+        match admitted? {
             Admitted::Governed(admitted) => {
                 call::run(self, &mut session.downstream_session, begun, &admitted).await?;
                 Ok(Passage::Answered)
@@ -229,14 +241,15 @@ impl ProxyHttp for Gate {
         head: &mut RequestHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
-        let Some(begun) = context.begun.as_ref() else {
+        let Some(begun) = context.begun.as_mut() else {
             return Err(aborted(Refusal::Internal));
         };
+        let trace = begun.ask_upstream(self.crm().peer_name());
         let forwarding = Forwarding {
             identifier: self.identifier(),
             correlation_header: self.correlation_header(),
             correlation: &begun.correlation,
-            trace: &begun.trace.child(&mut rand::rng()),
+            trace: &trace,
             host: self.crm().host_header(),
         };
         forwarding.dress(head)?;
@@ -257,6 +270,8 @@ impl ProxyHttp for Gate {
         let (Some(begun), Some(open)) = (&mut context.begun, &mut context.open) else {
             return Err(aborted(Refusal::Internal));
         };
+        begun.exchange.upstream_status = Some(head.status.as_u16());
+        begun.exchange.leave(Stage::Upstream, Instant::now());
         let begins = open.begin_answer(head, filter_limits(self.limits()), session.is_http2());
         if let Err(reason) = begins {
             begun.exchange.refusal = Some(reason);
@@ -273,6 +288,9 @@ impl ProxyHttp for Gate {
         end_of_stream: bool,
         context: &mut RequestContext,
     ) -> Result<Option<std::time::Duration>> {
+        if let Some(begun) = &mut context.begun {
+            begun.exchange.leave(Stage::Upstream, Instant::now());
+        }
         let filtered = match &mut context.open {
             Some(open) => open.filter(body, end_of_stream),
             None => Err(Refusal::Internal),
@@ -329,8 +347,8 @@ impl ProxyHttp for Gate {
         head_clock::request_is_over();
         let Some(mut begun) = context.begun.take() else { return };
         if let Some(open) = &context.open {
-            begun.exchange.masked = open.tally().replaced;
-            begun.exchange.hidden = open.tally().removed;
+            begun.exchange.masked = open.tally().map_or(0, |tally| tally.replaced);
+            begun.exchange.hidden = open.tally().map_or(0, |tally| tally.removed);
             begun.exchange.response_bytes = session.body_bytes_sent() as u64;
             begun.exchange.request_bytes = session.body_bytes_read() as u64;
         }

@@ -6,11 +6,12 @@ use moka::sync::Cache;
 
 use super::masking::{AnswerFilter, Masks};
 use crate::diagnostic::Finding;
-use crate::json::filter::{Filter, FilterLimits};
+use crate::json::filter::{Filter, FilterLimits, Observer};
 use crate::mask::{KeyRing, Masker};
 
-use crate::policy::plan::{MaskSlot, Plan, Purpose, Scope};
-use crate::policy::set::Role;
+use crate::json::path::FieldPath;
+use crate::policy::plan::{Interest, MaskSlot, Plan, Purpose, Scope};
+use crate::policy::set::{Resource, Role};
 use crate::policy::{GovernedRoute, PolicySet, RouteTable};
 use crate::telemetry::Refusal;
 
@@ -38,12 +39,14 @@ struct PlanKey {
     /// Known roles, sorted.
     roles: Vec<String>,
     purpose: Purpose,
+    /// Whether the watched paths of the resource are told.
+    observed: bool,
 }
 
 impl PlanKey {
     fn new(route: Option<&GovernedRoute>, roles: &[String], purpose: Purpose) -> Self {
         let route = route.map(|route| (route.resource.name.clone(), route.route));
-        Self { route, roles: roles.to_vec(), purpose }
+        Self { route, roles: roles.to_vec(), purpose, observed: false }
     }
 }
 
@@ -112,7 +115,10 @@ impl Governance {
         if scope.is_some() && (roles.is_empty() || roles.len() != key.roles.len()) {
             return Err(Refusal::Internal);
         }
-        Plan::compile(scope, &roles, &self.set.global, key.purpose).map_err(|_| Refusal::Internal)
+        let watched = scope.map(|scope| watched_paths(scope.resource)).unwrap_or_default();
+        let interest = key.observed.then_some(Interest { watched: &watched, shown: false });
+        Plan::compile_for(scope, &roles, &self.set.global, key.purpose, interest)
+            .map_err(|_| Refusal::Internal)
     }
 
     /// The filter of one answer. `roles` are known ones, sorted; `success` says whether the answer
@@ -129,10 +135,44 @@ impl Governance {
         limits: FilterLimits,
     ) -> Result<AnswerFilter, Refusal> {
         let purpose = if success { Purpose::Read } else { Purpose::ReadAnything };
-        let key = PlanKey::new(route, roles, purpose);
+        self.filter(PlanKey::new(route, roles, purpose), tenant, (), limits)
+    }
+
+    /// The filter of a successful answer whose watched places `observer` is told of.
+    pub(super) fn observed_filter<O: Observer>(
+        &self,
+        route: &GovernedRoute,
+        roles: &[String],
+        tenant: Option<&str>,
+        observer: O,
+        limits: FilterLimits,
+    ) -> Result<AnswerFilter<O>, Refusal> {
+        let key = PlanKey { observed: true, ..PlanKey::new(Some(route), roles, Purpose::Read) };
+        self.filter(key, tenant, observer, limits)
+    }
+
+    /// The filter of some members of one record, put together by ourselves.
+    pub(super) fn part_filter(
+        &self,
+        route: &GovernedRoute,
+        roles: &[String],
+        tenant: Option<&str>,
+        limits: FilterLimits,
+    ) -> Result<AnswerFilter, Refusal> {
+        self.filter(PlanKey::new(Some(route), roles, Purpose::ReadPart), tenant, (), limits)
+    }
+
+    fn filter<O: Observer>(
+        &self,
+        key: PlanKey,
+        tenant: Option<&str>,
+        observer: O,
+        limits: FilterLimits,
+    ) -> Result<AnswerFilter<O>, Refusal> {
         let plan = self.plan(&key)?;
         let masks = self.masks(key, &plan, tenant.unwrap_or_default())?;
-        Ok(Filter::new(Arc::clone(&plan.automaton), Masks::new(masks), limits))
+        let masks = Masks::new(masks);
+        Ok(Filter::observed(Arc::clone(&plan.automaton), masks, observer, limits))
     }
 
     /// What a request body on `route` may hold.
@@ -166,6 +206,11 @@ impl Governance {
         }
         .map_err(|_| Refusal::KeysNotReady)
     }
+}
+
+/// What is watched in the records of a resource. The id comes first.
+fn watched_paths(resource: &Resource) -> Vec<FieldPath> {
+    resource.id.iter().cloned().collect()
 }
 
 /// Fields whose mask needs a key although no key ring is configured.

@@ -11,7 +11,7 @@ use crate::policy::plan::PolicyJudge;
 use crate::telemetry::Refusal;
 
 /// The filter of one answer.
-pub type AnswerFilter = Filter<Arc<Automaton<PolicyJudge>>, Masks>;
+pub type AnswerFilter<O = ()> = Filter<Arc<Automaton<PolicyJudge>>, Masks, O>;
 
 /// The masks for one answer.
 #[derive(Debug)]

@@ -42,8 +42,8 @@ impl OpenCall {
         !self.policies.snapshot.set().global.entries.is_empty()
     }
 
-    pub(super) fn tally(&self) -> Tally {
-        self.filter.as_ref().map(AnswerFilter::tally).unwrap_or_default()
+    pub(super) fn tally(&self) -> Option<&Tally> {
+        self.filter.as_ref().map(AnswerFilter::tally)
     }
 
     /// Reads the head of the answer, and rewrites it where the body will be filtered.

@@ -57,6 +57,7 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         | Refusal::UpstreamPartialContent
         | Refusal::UpstreamSwitchedProtocols
         | Refusal::UpstreamNotJson
+        | Refusal::UpstreamNoRecord
         | Refusal::UpstreamTooLarge
         | Refusal::JsonInvalid
         | Refusal::JsonTooDeep
@@ -67,7 +68,8 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         Refusal::IdentityUnavailable => {
             (S::SERVICE_UNAVAILABLE, "Nobody can tell at the moment who calls")
         }
-        Refusal::Overloaded
+        Refusal::StoreUnavailable
+        | Refusal::Overloaded
         | Refusal::HeldBytesExhausted
         | Refusal::PolicyNotReady
         | Refusal::KeysNotReady

@@ -7,7 +7,9 @@ use http::{HeaderValue, Method};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 
-use crate::correlation::{CorrelationId, TRACEPARENT, TRACESTATE, TraceContext, X_REQUEST_ID};
+use crate::correlation::{
+    B3_HEADERS, CorrelationId, TRACEPARENT, TRACESTATE, TraceContext, X_REQUEST_ID,
+};
 use crate::identity::Identifier;
 use crate::policy::CanonicalPath;
 use crate::telemetry::Refusal;
@@ -15,6 +17,12 @@ use crate::telemetry::Refusal;
 /// Headers by which a request asks to be taken for another method.
 const METHOD_OVERRIDES: [&str; 3] =
     ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// W3C Baggage.
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
+/// The most bytes of baggage that go on (W3C Baggage, section 3.3.2).
+const MOST_BAGGAGE: usize = 8192;
 
 /// Headers that Fieldgate itself writes; a client's own are dropped.
 const OWN_PREFIXES: [&str; 2] = ["x-fieldgate-", "x-lead-score"];
@@ -32,17 +40,19 @@ pub(super) fn check_raw(raw: &[u8]) -> Result<(), Refusal> {
     let Some(Some(request_line)) = lines.next() else { return malformed };
     let parts: Vec<&[u8]> = request_line.split(|byte| *byte == b' ').collect();
     let [_, target, version] = parts.as_slice() else { return malformed };
-    if target.is_empty() || !target.iter().all(u8::is_ascii_graphic) {
+    // A fragment is no part of a target; the parser in front would cut it off in silence.
+    if !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
         return malformed;
     }
+    let Some(authority) = authority_of(target) else { return malformed };
     let (mut lengths, mut encodings) = (0, 0);
     for line in lines {
         let Some(line) = line else { return malformed };
         if line.is_empty() {
             break;
         }
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return malformed };
-        let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        let (Some(name), Some(value)) = (parts.next(), parts.next()) else { return malformed };
         // No white space before the colon, no continuation lines; and no underscores, which CGI
         // and WSGI servers cannot tell from hyphens.
         if name.is_empty() || !name.iter().all(|byte| is_token(*byte) && *byte != b'_') {
@@ -51,18 +61,42 @@ pub(super) fn check_raw(raw: &[u8]) -> Result<(), Refusal> {
         if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
             return malformed;
         }
+        if name.eq_ignore_ascii_case(b"host")
+            && authority.is_some_and(|authority| authority != value.trim_ascii())
+        {
+            return malformed;
+        }
         if name.eq_ignore_ascii_case(b"content-length") {
             lengths += 1;
+            // One number, and not `2, 2` or `+2`, of which some readers make two.
+            if !value.trim_ascii().iter().all(u8::is_ascii_digit) {
+                return malformed;
+            }
         }
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             encodings += 1;
-            let coding = value.get(1..).unwrap_or_default().trim_ascii();
-            if !coding.eq_ignore_ascii_case(b"chunked") || *version != b"HTTP/1.1" {
+            if !value.trim_ascii().eq_ignore_ascii_case(b"chunked") || *version != b"HTTP/1.1" {
                 return malformed;
             }
         }
     }
     if lengths + encodings > 1 { malformed } else { Ok(()) }
+}
+
+/// The host that an absolute-form target names, `Some(None)` for a plain path (or `*`), and `None`
+/// for a target of any other form. Behind the parser only the path is left of an absolute target.
+fn authority_of(target: &[u8]) -> Option<Option<&[u8]>> {
+    if target.starts_with(b"/") || target == b"*" {
+        return Some(None);
+    }
+    let rest = [b"http://".as_slice(), b"https://"].into_iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })?;
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    let authority = rest.get(..end)?;
+    let is_clear = !authority.is_empty() && !authority.iter().any(|byte| b"@\\".contains(byte));
+    is_clear.then_some(Some(authority))
 }
 
 fn is_token(byte: u8) -> bool {
@@ -83,7 +117,8 @@ pub(super) fn check(head: &RequestHeader, limit: usize) -> Result<(), Refusal> {
     let (first, second) = (hosts.next(), hosts.next());
     match (first, second, head.uri.authority()) {
         (_, Some(_), _) | (None, _, None) => Err(Refusal::MalformedRequest),
-        // Absolute form, or HTTP/2: both must name the same host.
+        // HTTP/2 may name the host twice; an absolute target of HTTP/1 has been compared by
+        // `check_raw`, for its authority does not come this far.
         (Some(host), None, Some(authority)) if host != authority.as_str() => {
             Err(Refusal::MalformedRequest)
         }
@@ -143,10 +178,21 @@ impl Forwarding<'_> {
         }
         head.remove_header(&X_REQUEST_ID);
         head.remove_header(&TRACESTATE);
+        drop_long_baggage(head);
         head.insert_header(self.correlation_header.clone(), self.correlation.as_str())?;
         head.insert_header(TRACEPARENT, self.trace.traceparent())?;
         if let Some(state) = self.trace.tracestate() {
             head.insert_header(TRACESTATE, state.clone())?;
+        }
+        let b3 = self.trace.b3();
+        if !b3.is_empty() {
+            // The client's own name the client's span as the CRM's parent.
+            for name in &B3_HEADERS {
+                head.remove_header(name);
+            }
+        }
+        for (name, value) in b3 {
+            head.insert_header(name, value)?;
         }
         if let Some(host) = self.host {
             head.insert_header(header::HOST, host.clone())?;
@@ -185,6 +231,15 @@ impl Forwarding<'_> {
         }
         self.dress(&mut head)?;
         Ok(head)
+    }
+}
+
+/// W3C baggage goes on as it came, up to what its specification asks everyone to carry; what is
+/// longer goes on not at all, for half of it would mean something else.
+fn drop_long_baggage(head: &mut RequestHeader) {
+    let lines = head.headers.get_all(&BAGGAGE).iter();
+    if lines.map(|line| line.len() + 1).sum::<usize>() > MOST_BAGGAGE + 1 {
+        head.remove_header(&BAGGAGE);
     }
 }
 
@@ -242,9 +297,23 @@ mod tests {
     fn raw_heads() {
         let ok = "GET /a?b=c HTTP/1.1\r\nHost: x\r\nAccept: */*\r\n\r\n";
         check_head(ok, true);
+        check_head("GET http://x:1/a?b HTTP/1.1\r\nHost: x:1\r\n\r\n", true);
+        check_head("GET HTTPS://x?b HTTP/1.1\r\nhost:x\r\n\r\n", true);
+        check_head("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", true);
         check_head("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n", true);
         check_head("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", true);
         for bad in [
+            "GET http://y/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://x:80/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http:///a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://x@x/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http://x\\@y/ HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET http:/x/a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET ftp://x/a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET x:80 HTTP/1.1\r\nHost: x:80\r\n\r\n",
+            "GET ?a=b HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /a#b HTTP/1.1\r\nHost: x\r\n\r\n",
             "GET / HTTP/1.1\nHost: x\n\n",
             "GET / HTTP/1.1\r\nHost: x\n\r\n",
             "GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -257,6 +326,8 @@ mod tests {
             "GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 3, 3\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: +3\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -277,16 +348,38 @@ mod tests {
     #[test]
     fn heads_of_any_version() {
         assert_eq!(check(&head("GET", "/", &[("Host", "x")]), 1000), Ok(()));
+        // HTTP/2 carries the host in `:authority`, where pingora leaves it.
+        let http2 = |headers: &[_]| {
+            let mut head = head("GET", "/", headers);
+            head.set_uri("http://y/".parse().unwrap());
+            head
+        };
+        assert_eq!(check(&http2(&[]), 1000), Ok(()));
+        assert_eq!(check(&http2(&[("Host", "y")]), 1000), Ok(()));
         for bad in [
             head("GET", "/", &[]),
             head("GET", "/", &[("Host", "x"), ("Host", "x")]),
             head("GET", "/", &[("Host", "x"), ("x_role", "admin")]),
-            head("GET", "http://y/", &[("Host", "x")]),
+            http2(&[("Host", "x")]),
         ] {
             assert_eq!(check(&bad, 1000), Err(Refusal::MalformedRequest), "{bad:?}");
         }
         let long = head("GET", "/", &[("Host", "x"), ("A", &"a".repeat(1000))]);
         assert_eq!(check(&long, 1000), Err(Refusal::HeadTooLarge));
+    }
+
+    #[test]
+    fn baggage_goes_on_whole_or_not_at_all() {
+        let baggage = |lines: &[&str]| {
+            let lines: Vec<_> = lines.iter().map(|line| ("baggage", *line)).collect();
+            let mut head = head("GET", "/", &lines);
+            drop_long_baggage(&mut head);
+            head.headers.get_all("baggage").iter().count()
+        };
+        assert_eq!(baggage(&["a=1", "b=2"]), 2);
+        assert_eq!(baggage(&[&"a".repeat(8192)]), 1);
+        assert_eq!(baggage(&[&"a".repeat(8193)]), 0);
+        assert_eq!(baggage(&[&"a".repeat(4096), &"b".repeat(4096)]), 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -44,6 +44,7 @@ pub enum CrmError {
 /// The way to the CRM. One for the whole process.
 pub struct Crm {
     settings: config::Upstream,
+    name: Arc<str>,
     host_header: Option<HeaderValue>,
     connector: Connector,
     resolved: Mutex<Option<(Instant, SocketAddr)>>,
@@ -69,7 +70,13 @@ impl Crm {
         let mut options = ConnectorOptions::new(POOLED_CONNECTIONS);
         options.ca_file = ca_file(&settings)?;
         let connector = Connector::new(Some(options));
-        Ok(Self { settings, host_header, connector, resolved: Mutex::new(None) })
+        let name = settings.host.as_str().into();
+        Ok(Self { settings, name, host_header, connector, resolved: Mutex::new(None) })
+    }
+
+    /// Host and port of the CRM, to tell of.
+    pub(super) fn peer_name(&self) -> (Arc<str>, u16) {
+        (Arc::clone(&self.name), self.settings.port)
     }
 
     /// The `Host` to send instead of the client's.

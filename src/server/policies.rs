@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use crate::admin::{Condition, Readiness};
 use crate::diagnostic::{Finding, Severity};
+use crate::json::path::FieldPath;
 use crate::mask;
-use crate::policy::{PolicyStore, ReloadOutcome, Watch, fingerprint};
+use crate::policy::{PolicySet, PolicyStore, ReloadOutcome, Watch, fingerprint};
 use crate::proxy::Governance;
-use crate::telemetry::{PolicyReloadFailed, PolicyReloaded, Telemetry};
+use crate::telemetry::{PolicyReloadFailed, PolicyReloaded, Telemetry, rule_name};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -137,8 +138,33 @@ fn reloaded(governance: &Governance, revision: &str) -> PolicyReloaded {
         revision: revision.into(),
         routes: declared.chain(open).collect(),
         resources: set.resources.keys().map(|name| Arc::from(name.as_str())).collect(),
-        roles: set.roles.len(),
+        roles: set.roles.keys().map(|name| Arc::from(name.as_str())).collect(),
+        rules: rules(set),
     }
+}
+
+/// Every rule by the name under which it is counted, with each resource that it speaks of.
+fn rules(set: &PolicySet) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut rules = Vec::new();
+    for resource in set.resources.keys() {
+        let resource: Arc<str> = resource.as_str().into();
+        let mut add = |role: Option<&str>, path: Option<&FieldPath>| {
+            let path = path.map(ToString::to_string);
+            let rule = rule_name(role, path.as_deref());
+            rules.push((Arc::clone(&resource), rule.into()));
+        };
+        for role in set.roles.values() {
+            add(Some(&role.name), None);
+            let here = role.resources.get(resource.as_ref());
+            for entry in here.map_or(&[][..], |here| &here.entries) {
+                add(Some(&role.name), Some(&entry.path));
+            }
+        }
+        for entry in &set.global.entries {
+            add(None, Some(&entry.path));
+        }
+    }
+    rules
 }
 
 /// `file:line:column: message`.

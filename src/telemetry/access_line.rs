@@ -23,8 +23,8 @@ struct AccessLine<'a> {
     service: &'a str,
     environment: &'a str,
     correlation_id: &'a str,
-    trace_id: Option<&'a str>,
-    span_id: Option<&'a str>,
+    trace_id: Option<String>,
+    span_id: Option<String>,
     user_id: Option<&'a str>,
     org_id: Option<&'a str>,
     roles: &'a [String],
@@ -60,14 +60,15 @@ pub(super) fn level(exchange: &Exchange) -> Level {
 
 /// Appends the line as JSON.
 pub(super) fn json(exchange: &Exchange, base: &Base, out: &mut Vec<u8>) {
+    let trace = exchange.trace.as_ref();
     let line = AccessLine {
         timestamp: ended(exchange),
         level: level(exchange).as_str(),
         service: &base.service,
         environment: &base.environment,
         correlation_id: &exchange.correlation_id,
-        trace_id: exchange.trace_id.as_deref(),
-        span_id: exchange.span_id.as_deref(),
+        trace_id: trace.map(|trace| trace.trace_id().to_string()),
+        span_id: trace.map(|trace| trace.span_id().to_string()),
         user_id: exchange.user_id(),
         org_id: exchange.org_id(),
         roles: exchange.roles(),
@@ -124,8 +125,12 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use prometheus::IntGauge;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
     use serde_json::{Map, Value};
     use time::macros::datetime;
+
+    use crate::correlation::TraceContext;
 
     use super::super::catalogue::ACCESS_FIELDS;
     use super::super::exchange::{InFlight, Moment};
@@ -145,8 +150,7 @@ mod tests {
 
     fn full() -> Exchange {
         let mut exchange = exchange(Duration::from_micros(12_345));
-        exchange.trace_id = Some("4bf92f3577b34da6a3ce929d0e0e4736".into());
-        exchange.span_id = Some("00f067aa0ba902b7".into());
+        exchange.trace = Some(TraceContext::begin(&mut StdRng::seed_from_u64(1)));
         exchange.set_caller("u-7", Some("acme"), &["sales_rep".into(), "support".into()]);
         exchange.route = Some("/api/v1/leads/{id}/".into());
         exchange.status = Some(502);
@@ -169,12 +173,15 @@ mod tests {
 
     #[test]
     fn a_full_line() {
+        let full = full();
+        let trace = full.trace.as_ref().unwrap();
+        let (trace_id, span_id) = (trace.trace_id().to_string(), trace.span_id().to_string());
         assert_eq!(
-            line(&full()),
+            line(&full).replace(&trace_id, "TRACE").replace(&span_id, "SPAN"),
             concat!(
                 r#"{"timestamp":"2026-03-04T05:06:07.512Z","level":"ERROR","service":"gate","#,
                 r#""environment":"test","correlation_id":"abc-1","#,
-                r#""trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7","#,
+                r#""trace_id":"TRACE","span_id":"SPAN","#,
                 r#""user_id":"u-7","org_id":"acme","roles":["sales_rep","support"],"method":"GET","#,
                 r#""route":"/api/v1/leads/{id}/","path":"/api/v1/leads/7/","status_code":502,"#,
                 r#""latency_ms":12.345,"upstream_ms":11.0,"remote_addr":"192.0.2.7","#,

@@ -74,7 +74,7 @@ impl Telemetry {
             (&metrics.library_warnings, Level::DEBUG)
         };
         counter.inc();
-        if level > self.inner.level || !self.inner.library_lines.allows(Instant::now()) {
+        if !self.inner.level.wants(level) || !self.inner.library_lines.allows(Instant::now()) {
             return;
         }
         let message = "a library complained, its text is withheld because it may quote traffic";
@@ -91,12 +91,13 @@ struct ApplicationLog(Telemetry);
 
 impl<S: Subscriber> Layer<S> for ApplicationLog {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        let wanted = if is_ours(metadata.target()) { self.0.inner.level } else { Level::WARN };
+        let wanted =
+            if is_ours(metadata.target()) { self.0.inner.level.as_tracing() } else { Level::WARN };
         *metadata.level() <= wanted
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::from_level(self.0.inner.level.max(Level::WARN)))
+        Some(LevelFilter::from_level(self.0.inner.level.as_tracing().max(Level::WARN)))
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

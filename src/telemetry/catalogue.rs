@@ -1,4 +1,4 @@
-//! Every metric and every log field by name, in one table each.
+//! Every metric, label, span attribute and log field by name, in one table each.
 //!
 //! Metrics are built from these entries and from nothing else, and `docs/observability.md` is
 //! checked against them, so code and documentation cannot disagree. Labels hold closed enums and
@@ -47,7 +47,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    REQUEST_DURATION Histogram "http_server_request_duration_seconds" ["method" "route" "status_class"]
+    REQUEST_DURATION Histogram "http_server_request_duration_seconds" ["method" "route" "status_class" "role"]
         "Time from the request's head to the end of its answer."
     ACTIVE_REQUESTS Gauge "http_server_active_requests" []
         "Requests under way."
@@ -59,9 +59,9 @@ metrics! {
         "Bytes of request bodies read."
     RESPONSE_BYTES Counter "fieldgate_response_bytes_total" []
         "Bytes of response bodies sent."
-    FIELDS_MASKED Counter "fieldgate_fields_masked_total" ["resource"]
+    FIELDS_MASKED Counter "fieldgate_fields_masked_total" ["resource" "rule"]
         "Values masked."
-    FIELDS_HIDDEN Counter "fieldgate_fields_hidden_total" ["resource"]
+    FIELDS_HIDDEN Counter "fieldgate_fields_hidden_total" ["resource" "rule"]
         "Members removed."
     REFUSALS Counter "fieldgate_refusals_total" ["reason"]
         "Answers refused or broken off."
@@ -77,6 +77,14 @@ metrics! {
         "Access log lines lost because they could not be written in time."
     APPLICATION_LOG_DROPPED Counter "fieldgate_application_log_dropped_total" []
         "Application log lines lost because they could not be written in time."
+    APPLICATION_LOG_WITHHELD Counter "fieldgate_application_log_withheld_total" []
+        "Warnings and errors not written because they repeat."
+    SPANS Counter "fieldgate_spans_total" ["outcome"]
+        "Spans worth keeping, by what became of them."
+    QUEUE_DEPTH Gauge "fieldgate_queue_depth" ["queue"]
+        "Entries that wait now."
+    QUEUE_CAPACITY Gauge "fieldgate_queue_capacity" ["queue"]
+        "Entries that may wait; what comes on top is dropped or refused."
     LIBRARY_MESSAGES Counter "fieldgate_library_messages_total" ["level"]
         "Errors and warnings of libraries, whose text is withheld from the log."
     PANICS Counter "fieldgate_panics_total" []
@@ -109,8 +117,21 @@ pub const ADDED_BUCKETS: &[f64] = &[
     1.0, 2.5,
 ];
 
-/// The value of a `route` or `resource` label where no configured name applies.
+/// The value of a `route`, `resource` or `rule` label where no configured name applies.
 pub const UNMATCHED: &str = "unmatched";
+
+/// The value of the `role` label of a caller without a role that the policies know.
+pub const NO_ROLE: &str = "none";
+
+/// The value of the `role` label of a caller with several roles that the policies know.
+pub const SEVERAL_ROLES: &str = "several";
+
+/// The values of the `outcome` label of [`SPANS`]: sent, lost because the queue was full, lost
+/// because the collector did not take them.
+pub const SPAN_OUTCOMES: [&str; 3] = ["exported", "dropped", "failed"];
+
+/// The scope that all spans name as their maker.
+pub const SCOPE: &str = "fieldgate";
 
 /// The values of the `outcome` label of [`POLICY_RELOADS`].
 pub const RELOAD_OUTCOMES: [&str; 2] = ["success", "failure"];
@@ -124,6 +145,62 @@ pub const NO_SOURCE: &str = "none";
 
 /// The values of the `level` label of [`LIBRARY_MESSAGES`].
 pub const LIBRARY_LEVELS: [&str; 2] = ["error", "warn"];
+
+/// What stands in a label: the label, and its values.
+pub const LABELS: &[(&str, &str)] = &[
+    ("method", "A method of RFC 9110 or `PATCH`; any other is `OTHER`."),
+    ("route", "The template of a configured route, else `unmatched`."),
+    ("status_class", "`1xx` to `5xx`; `none` where no answer was begun."),
+    ("role", "The caller's one role that the policies know; `none`, or `several`."),
+    ("resource", "A configured resource, else `unmatched`."),
+    (
+        "rule",
+        "A rule of the policies, `role:path`, `role:default`, or `*:path` for everybody; `unmatched` where no rule is told.",
+    ),
+    ("reason", "A reason of the list below."),
+    ("outcome", "What became of it, a closed list for each metric."),
+    ("revision", "The revision of the policies in force."),
+    ("queue", "`log`, `spans` or `audit`."),
+    ("level", "`error` or `warn`."),
+    ("version", "Fieldgate's version."),
+    ("le", "The upper bound of a bucket."),
+];
+
+/// The attributes of spans: the attribute, the spans that have it, and what it holds.
+pub const SPAN_ATTRIBUTES: &[(&str, &str, &str)] = &[
+    ("http.request.method", "server, upstream", "The method; one that is not known is `_OTHER`."),
+    ("http.route", "server", "The template of the route."),
+    (
+        "http.response.status_code",
+        "server, upstream",
+        "The status that the client got; for `upstream` the one that the CRM sent.",
+    ),
+    ("url.scheme", "server", "`http` or `https`."),
+    ("url.path", "server", "The canonical path without query, as in the access log."),
+    ("url.template", "upstream", "The template of the route."),
+    (
+        "server.address",
+        "server, upstream",
+        "The host that the client asked for; for `upstream` the CRM's.",
+    ),
+    ("server.port", "server, upstream", "Its port, where one is named."),
+    ("client.address", "server", "The peer's address."),
+    ("user_agent.original", "server", "The user agent, cut at 256 characters."),
+    ("network.protocol.version", "server", "`1.0`, `1.1` or `2`."),
+    ("http.request.body.size", "server", "Bytes of the request body read."),
+    ("http.response.body.size", "server", "Bytes of the response body sent."),
+    (
+        "error.type",
+        "server, upstream, deliver, workflow_action",
+        "The reason of a refusal, else the status of an error.",
+    ),
+    ("fieldgate.correlation_id", "server", "The id that every log line of the request has."),
+    ("fieldgate.policy.revision", "policy", "Revision of the policies applied."),
+    ("fieldgate.resource", "policy", "The resource that the route serves."),
+    ("fieldgate.refusal", "policy", "The reason of a refusal."),
+    ("fieldgate.masked", "filter", "How many values were masked."),
+    ("fieldgate.hidden", "filter", "How many members were removed."),
+];
 
 /// The fields of an access log line, in their order, and what each holds.
 pub const ACCESS_FIELDS: &[(&str, &str)] = &[
@@ -174,6 +251,8 @@ mod tests {
 
     use super::*;
     use crate::telemetry::refusal::Refusal;
+    use crate::telemetry::stage::Stage;
+    use crate::telemetry::trace::Work;
 
     fn tables() -> String {
         let mut text = String::new();
@@ -198,6 +277,25 @@ mod tests {
             format!("`{}` | {kind} | {} | {}", metric.name, labels.join(", "), metric.help)
         });
         table("Metrics", "metric | type | labels | meaning", metrics.collect());
+        table("Labels", "label | values", fields(LABELS));
+        let server = "server | server | Named `<method> <route>`: the whole request.".to_owned();
+        let stages = Stage::ALL.iter().map(|stage| match stage {
+            Stage::Upstream => {
+                format!("upstream | client | Named like the server span. {}", stage.meaning())
+            }
+            Stage::Policy | Stage::Filter => {
+                format!("`{}` | internal | {}", stage.name(), stage.meaning())
+            }
+        });
+        let off_street = Work::ALL
+            .iter()
+            .map(|work| format!("`{}` | {} | {}", work.name(), work.kind(), work.meaning()));
+        let spans = std::iter::once(server).chain(stages).chain(off_street).collect();
+        table("Spans", "span | kind | meaning", spans);
+        let attributes = SPAN_ATTRIBUTES
+            .iter()
+            .map(|(name, spans, meaning)| format!("`{name}` | {spans} | {meaning}"));
+        table("Span attributes", "attribute | spans | meaning", attributes.collect());
         let refusals = Refusal::ALL
             .iter()
             .map(|refusal| format!("`{}` | {}", refusal.name(), refusal.meaning()));
@@ -228,5 +326,14 @@ mod tests {
         }
         let names: std::collections::HashSet<_> = METRICS.iter().map(|m| m.name).collect();
         assert_eq!(names.len(), METRICS.len());
+    }
+
+    #[test]
+    fn every_label_is_told_once() {
+        let told: std::collections::HashSet<_> = LABELS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(told.len(), LABELS.len());
+        for label in METRICS.iter().flat_map(|metric| metric.labels) {
+            assert!(told.contains(label), "{label}");
+        }
     }
 }

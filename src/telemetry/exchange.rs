@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 use prometheus::IntGauge;
 use time::OffsetDateTime;
 
-use super::label::Method;
+use super::label::{HttpVersion, Method};
 use super::refusal::Refusal;
+use super::stage::{Interval, Stage, Stages};
+use super::touched::Touched;
+use crate::correlation::{SpanId, TraceContext};
 use crate::identity::{SourceKind, Unidentified};
 
 const LONGEST_ID: usize = 128;
@@ -21,6 +24,9 @@ const LONGEST_PATH: usize = 512;
 const LONGEST_USER_AGENT: usize = 256;
 const LONGEST_ROLE: usize = 64;
 const MOST_ROLES: usize = 16;
+const LONGEST_HOST: usize = 128;
+const MOST_OBJECTS: usize = 100;
+const MOST_TOUCHED: usize = 256;
 
 /// One instant on both clocks: one to measure with, one to show.
 #[derive(Debug, Clone, Copy)]
@@ -56,12 +62,20 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// The correlation id, already checked or minted.
     pub correlation_id: String,
-    /// W3C trace id, 32 hex digits.
-    pub trace_id: Option<String>,
-    /// W3C span id of this hop, 16 hex digits.
-    pub span_id: Option<String>,
+    /// The trace that the request belongs to, with the span of this hop.
+    pub trace: Option<TraceContext>,
+    /// The span of the call to the CRM, as the CRM was told.
+    pub upstream_span: Option<SpanId>,
+    /// The status that the CRM sent.
+    pub upstream_status: Option<u16>,
+    /// Host and port of the CRM, where it was asked.
+    pub upstream_peer: Option<(Arc<str>, u16)>,
     /// The peer's address.
     pub remote_addr: Option<IpAddr>,
+    /// Whether the client speaks TLS to us.
+    pub is_tls: bool,
+    /// The version of HTTP that the client speaks.
+    pub version: HttpVersion,
     /// Revision of the policies that the request began with.
     pub policy_revision: Option<Arc<str>>,
     /// How many values were masked.
@@ -81,6 +95,10 @@ pub struct Exchange {
     roles: Vec<String>,
     path: String,
     user_agent: Option<String>,
+    host: Option<String>,
+    objects: Vec<String>,
+    touched: Vec<Touched>,
+    stages: Stages,
     upstream: Option<Duration>,
     latency: Duration,
     in_flight: Option<InFlight>,
@@ -95,9 +113,13 @@ impl Exchange {
             resource: None,
             status: None,
             correlation_id: String::new(),
-            trace_id: None,
-            span_id: None,
+            trace: None,
+            upstream_span: None,
+            upstream_status: None,
+            upstream_peer: None,
             remote_addr: None,
+            is_tls: false,
+            version: HttpVersion::Http11,
             policy_revision: None,
             masked: 0,
             hidden: 0,
@@ -110,6 +132,10 @@ impl Exchange {
             roles: Vec::new(),
             path: String::new(),
             user_agent: None,
+            host: None,
+            objects: Vec::new(),
+            touched: Vec::new(),
+            stages: Stages::default(),
             upstream: None,
             latency: Duration::ZERO,
             in_flight: Some(in_flight),
@@ -145,6 +171,38 @@ impl Exchange {
         // at most.
         let value = value.get(..LONGEST_USER_AGENT * 4).unwrap_or(value);
         self.user_agent = Some(bounded(&String::from_utf8_lossy(value), LONGEST_USER_AGENT));
+    }
+
+    /// Keeps the host that the client asked for, as received.
+    pub fn set_host(&mut self, value: &[u8]) {
+        let value = value.get(..LONGEST_HOST).unwrap_or(value);
+        self.host = Some(String::from_utf8_lossy(value).into_owned());
+    }
+
+    /// Adds the id of a record that the answer holds; past a hundred they are only counted.
+    pub fn add_object(&mut self, id: &str) {
+        if self.objects.len() < MOST_OBJECTS {
+            self.objects.push(bounded(id, LONGEST_ID));
+        }
+    }
+
+    /// Adds what became of a field.
+    pub fn add_touched(&mut self, touched: Touched) {
+        if self.touched.len() < MOST_TOUCHED {
+            self.touched.push(touched);
+        }
+    }
+
+    /// A stage begins at `now`; if it has begun before, it goes on.
+    pub fn enter(&mut self, stage: Stage, now: Instant) {
+        let offset = now.saturating_duration_since(self.begun.monotonic);
+        self.stages.enter(stage, offset);
+    }
+
+    /// A stage ends at `now`, as far as is known.
+    pub fn leave(&mut self, stage: Stage, now: Instant) {
+        let offset = now.saturating_duration_since(self.begun.monotonic);
+        self.stages.leave(stage, offset);
     }
 
     /// Adds time spent waiting for the CRM: connecting, sending, and reading its answer.
@@ -188,6 +246,30 @@ impl Exchange {
         self.user_agent.as_deref()
     }
 
+    /// The host that the client asked for, cut.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
+    /// The ids of the records that the answer holds, as far as they are known.
+    #[must_use]
+    pub fn objects(&self) -> &[String] {
+        &self.objects
+    }
+
+    /// What became of the fields of the answer, as far as it is known.
+    #[must_use]
+    pub fn touched(&self) -> &[Touched] {
+        &self.touched
+    }
+
+    /// When a stage began and ended; `None` if it never began.
+    #[must_use]
+    pub fn stage(&self, stage: Stage) -> Option<Interval> {
+        self.stages.get(stage)
+    }
+
     /// The time spent waiting for the CRM; `None` where it was not asked.
     #[must_use]
     pub fn upstream(&self) -> Option<Duration> {
@@ -198,6 +280,12 @@ impl Exchange {
     #[must_use]
     pub fn latency(&self) -> Duration {
         self.latency
+    }
+
+    /// Whether something went wrong that somebody may want to look into: a 5xx, a refusal, an
+    /// answer broken off.
+    pub(super) fn is_error(&self) -> bool {
+        self.refusal.is_some() || self.status.is_some_and(|status| status >= 500)
     }
 
     /// Whether the answer failed after its head was sent, or before any head was sent.
@@ -244,6 +332,7 @@ pub(super) fn bounded(text: &str, most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::touched::Act;
     use super::*;
 
     fn exchange() -> Exchange {
@@ -276,6 +365,21 @@ mod tests {
         exchange.set_path(&long);
         exchange.set_user_agent(long.as_bytes());
         exchange.set_caller(&long, Some(&long), &vec![long.clone(); 100]);
+        exchange.set_host(long.as_bytes());
+        for _ in 0..1_000 {
+            exchange.add_object(&long);
+            exchange.add_touched(Touched {
+                field: "$.email".into(),
+                act: Act::Masked,
+                count: 1,
+                rule: "sales_rep:$.email".into(),
+                origin: "roles/sales_rep.yaml:3".into(),
+            });
+        }
+        assert_eq!(exchange.objects().len(), MOST_OBJECTS);
+        assert_eq!(exchange.objects()[0].chars().count(), LONGEST_ID + 1);
+        assert_eq!(exchange.touched().len(), MOST_TOUCHED);
+        assert!(exchange.host().unwrap().len() <= 3 * LONGEST_HOST);
         assert_eq!(exchange.path().chars().count(), LONGEST_PATH + 1);
         assert_eq!(exchange.user_agent().unwrap().chars().count(), LONGEST_USER_AGENT + 1);
         assert_eq!(exchange.user_id().unwrap().chars().count(), LONGEST_ID + 1);

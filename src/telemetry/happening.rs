@@ -7,8 +7,10 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tracing::Level;
 
-use super::Telemetry;
+use super::metrics::Named;
 use super::note::Note;
+use super::{Entry, Telemetry};
+use crate::config::LogLevel;
 use crate::identity::Asked;
 
 /// Findings repeated in the log line of a failed reload.
@@ -27,15 +29,22 @@ pub struct PolicyReloaded {
     pub routes: Vec<Arc<str>>,
     /// The names of all resources.
     pub resources: Vec<Arc<str>>,
-    /// How many roles there are.
-    pub roles: usize,
+    /// The names of all roles.
+    pub roles: Vec<Arc<str>>,
+    /// A resource, and the name of a rule that speaks of it, see [`rule_name`](super::rule_name).
+    pub rules: Vec<(Arc<str>, Arc<str>)>,
 }
 
 impl PolicyReloaded {
     /// Tells it.
     pub fn emit(&self, telemetry: &Telemetry) {
         let metrics = &telemetry.inner.metrics;
-        metrics.name_routes(&self.routes, &self.resources);
+        metrics.name(Named {
+            routes: &self.routes,
+            resources: &self.resources,
+            roles: &self.roles,
+            rules: &self.rules,
+        });
         metrics.show_revision(&self.revision);
         metrics.reloads_succeeded.inc();
         telemetry.note(
@@ -43,7 +52,7 @@ impl PolicyReloaded {
                 .with("policy_revision", self.revision.as_ref())
                 .with("routes", self.routes.len())
                 .with("resources", self.resources.len())
-                .with("roles", self.roles),
+                .with("roles", self.roles.len()),
         );
     }
 }
@@ -128,6 +137,62 @@ impl ListenerStarted {
     }
 }
 
+/// An operator has changed the level of the application log.
+#[derive(Debug, Clone, Copy)]
+pub struct LogLevelChanged {
+    /// The level before.
+    pub before: LogLevel,
+    /// The level from now on.
+    pub now: LogLevel,
+}
+
+impl LogLevelChanged {
+    /// Tells it, whatever the level: who looks at the log must see why it goes quiet.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        let note = note(Level::INFO, "log level changed")
+            .with("before", self.before.name())
+            .with("now", self.now.name());
+        telemetry.push(Entry::Note(Box::new(note)));
+    }
+}
+
+/// The collector does not take spans; until it does, all are lost and counted.
+#[derive(Debug, Clone)]
+pub struct SpansLost {
+    /// The collector.
+    pub endpoint: String,
+    /// Why, from a closed list.
+    pub reason: &'static str,
+}
+
+impl SpansLost {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.note(
+            note(Level::WARN, "the collector does not take spans, they are lost")
+                .with("endpoint", self.endpoint.as_str())
+                .with("reason", self.reason),
+        );
+    }
+}
+
+/// The collector takes spans again.
+#[derive(Debug, Clone)]
+pub struct SpansTakenAgain {
+    /// The collector.
+    pub endpoint: String,
+}
+
+impl SpansTakenAgain {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        telemetry.note(
+            note(Level::INFO, "the collector takes spans again")
+                .with("endpoint", self.endpoint.as_str()),
+        );
+    }
+}
+
 /// No new requests are taken; those under way may end.
 #[derive(Debug, Clone, Copy)]
 pub struct Draining {
@@ -196,7 +261,8 @@ mod tests {
             revision: "abc".into(),
             routes: vec!["/api/v1/leads/".into()],
             resources: vec!["lead".into(), "deal".into()],
-            roles: 5,
+            roles: vec!["sales_rep".into(), "support".into()],
+            rules: vec![("deal".into(), "sales_rep:$.amount".into())],
         };
         check(
             |telemetry| {
@@ -204,11 +270,13 @@ mod tests {
                 let scrape = telemetry.scrape().unwrap();
                 assert!(scrape.contains("fieldgate_policy_info{revision=\"abc\"} 1"));
                 assert!(scrape.contains("policy_reloads_total{outcome=\"success\"} 1"));
-                assert!(scrape.contains("fieldgate_fields_masked_total{resource=\"deal\"} 0"));
+                let masked = "fieldgate_fields_masked_total{resource=\"deal\"";
+                assert!(scrape.contains(&format!("{masked},rule=\"unmatched\"}} 0")));
+                assert!(scrape.contains(&format!("{masked},rule=\"sales_rep:$.amount\"}} 0")));
             },
             &json!({
                 "level": "INFO", "message": "policies loaded", "policy_revision": "abc",
-                "routes": 1, "resources": 2, "roles": 5
+                "routes": 1, "resources": 2, "roles": 2
             }),
         );
     }

@@ -1,9 +1,9 @@
 //! The metrics as Prometheus scrapes them, on a registry of their own.
 //!
-//! It refuses to make a series from input: routes and resources become labels only once
-//! [`Metrics::name_routes`] has named them; anything else counts as `unmatched`.
+//! It refuses to make a series from input: routes, roles, resources and rules become labels only
+//! once [`Metrics::name`] has named them; anything else counts as `unmatched`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
@@ -13,11 +13,15 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use super::catalogue::{self, MetricEntry, UNMATCHED};
+use super::catalogue::{self, MetricEntry, NO_ROLE, SEVERAL_ROLES, UNMATCHED};
+use super::depth::Depths;
 use super::exchange::Exchange;
+use super::exemplar::{Exemplar, Exemplars};
 use super::label::{Method, StatusClass};
+use super::open_metrics;
 use super::process::ProcessCollector;
 use super::refusal::Refusal;
+use super::touched::Act;
 use crate::identity::{Asked, AskedOutcome, SourceKind, Unidentified};
 
 /// All metrics of the process, or of one test.
@@ -45,27 +49,56 @@ pub(super) struct Metrics {
     pub(super) library_errors: IntCounter,
     pub(super) library_warnings: IntCounter,
     pub(super) panics: IntCounter,
+    pub(super) application_log_withheld: IntCounter,
+    pub(super) spans_exported: IntCounter,
+    pub(super) spans_dropped: IntCounter,
+    pub(super) spans_failed: IntCounter,
+    pub(super) depths: Depths,
+    exemplars: Exemplars,
+}
+
+/// Names from the policies that may be labels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Named<'a> {
+    pub(super) routes: &'a [Arc<str>],
+    pub(super) resources: &'a [Arc<str>],
+    pub(super) roles: &'a [Arc<str>],
+    /// A resource, and a rule that speaks of it.
+    pub(super) rules: &'a [(Arc<str>, Arc<str>)],
 }
 
 /// The series of every configured name, found once and kept.
 #[derive(Debug, Clone)]
 struct Names {
     routes: HashMap<Arc<str>, Arc<RouteSeries>>,
-    resources: HashMap<Arc<str>, ResourceSeries>,
+    roles: HashSet<Arc<str>>,
+    no_role: Arc<str>,
+    several_roles: Arc<str>,
+    resources: HashMap<Arc<str>, Arc<ResourceSeries>>,
     unmatched_route: Arc<RouteSeries>,
-    unmatched_resource: ResourceSeries,
+    unmatched_resource: Arc<ResourceSeries>,
 }
 
 /// The series of one route. A duration appears in the scrape once it was observed.
 #[derive(Debug)]
 struct RouteSeries {
-    durations: [[OnceLock<Histogram>; StatusClass::COUNT]; Method::COUNT],
+    durations: ArcSwap<HashMap<DurationKey, Histogram>>,
     upstream: OnceLock<Histogram>,
     added: OnceLock<Histogram>,
 }
 
-#[derive(Debug, Clone)]
+/// Method, class of the status, role.
+type DurationKey = (Method, StatusClass, Arc<str>);
+
+/// The series of one resource: all that is not told of a rule, and each rule by its name.
+#[derive(Debug)]
 struct ResourceSeries {
+    unmatched: RuleSeries,
+    rules: ArcSwap<HashMap<Arc<str>, RuleSeries>>,
+}
+
+#[derive(Debug, Clone)]
+struct RuleSeries {
     masked: IntCounter,
     hidden: IntCounter,
 }
@@ -86,6 +119,9 @@ impl Metrics {
         }
         let reloads = maker.counters(&catalogue::POLICY_RELOADS)?;
         let library = maker.counters(&catalogue::LIBRARY_MESSAGES)?;
+        let spans = maker.counters(&catalogue::SPANS)?;
+        let [exported, dropped, failed] = catalogue::SPAN_OUTCOMES;
+        let depths = maker.register(Depths::new()?)?;
         maker
             .gauges(&catalogue::BUILD_INFO)?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
@@ -102,9 +138,16 @@ impl Metrics {
             response_bytes: maker.counter(&catalogue::RESPONSE_BYTES)?,
             names: ArcSwap::from_pointee(Names {
                 routes: HashMap::new(),
+                roles: HashSet::new(),
+                no_role: NO_ROLE.into(),
+                several_roles: SEVERAL_ROLES.into(),
                 resources: HashMap::new(),
                 unmatched_route: Arc::new(RouteSeries::new()),
-                unmatched_resource: ResourceSeries::new(UNMATCHED, &fields_masked, &fields_hidden),
+                unmatched_resource: Arc::new(ResourceSeries::new(
+                    UNMATCHED,
+                    &fields_masked,
+                    &fields_hidden,
+                )),
             }),
             fields_masked,
             fields_hidden,
@@ -131,6 +174,12 @@ impl Metrics {
             library_errors: library.with_label_values(&[error]),
             library_warnings: library.with_label_values(&[warn]),
             panics: maker.counter(&catalogue::PANICS)?,
+            application_log_withheld: maker.counter(&catalogue::APPLICATION_LOG_WITHHELD)?,
+            spans_exported: spans.with_label_values(&[exported]),
+            spans_dropped: spans.with_label_values(&[dropped]),
+            spans_failed: spans.with_label_values(&[failed]),
+            depths,
+            exemplars: Exemplars::default(),
             registry: registry.clone(),
         };
         registry.register(Box::new(ProcessCollector::new()?))?;
@@ -138,19 +187,28 @@ impl Metrics {
     }
 
     /// Lets these names be labels from now on. Names known before stay, for requests under way.
-    pub(super) fn name_routes(&self, routes: &[Arc<str>], resources: &[Arc<str>]) {
+    pub(super) fn name(&self, named: Named<'_>) {
+        let series = |name: &str| {
+            Arc::new(ResourceSeries::new(name, &self.fields_masked, &self.fields_hidden))
+        };
         self.names.rcu(|names| {
             let mut names = Names::clone(names);
-            for route in routes {
+            for route in named.routes {
                 let series = || Arc::new(RouteSeries::new());
                 names.routes.entry(Arc::clone(route)).or_insert_with(series);
             }
-            for name in resources {
-                let series = || ResourceSeries::new(name, &self.fields_masked, &self.fields_hidden);
-                names.resources.entry(Arc::clone(name)).or_insert_with(series);
+            names.roles.extend(named.roles.iter().map(Arc::clone));
+            for name in named.resources {
+                names.resources.entry(Arc::clone(name)).or_insert_with(|| series(name));
             }
             names
         });
+        let names = self.names.load();
+        for (resource, rule) in named.rules {
+            if let Some(series) = names.resources.get(resource) {
+                series.name_rule(rule, resource, &self.fields_masked, &self.fields_hidden);
+            }
+        }
     }
 
     /// Shows `revision` as the one in force.
@@ -159,27 +217,38 @@ impl Metrics {
         self.policy_info.with_label_values(&[revision]).set(1);
     }
 
-    /// Counts one ended exchange.
-    pub(super) fn observe(&self, exchange: &Exchange) {
+    /// Counts one ended exchange. One whose spans are kept becomes an exemplar.
+    pub(super) fn observe(&self, exchange: &Exchange, is_kept: bool) {
         let names = self.names.load();
         let known = exchange.route.as_ref().and_then(|route| names.routes.get_key_value(route));
         let (route, series) = known
             .map_or((UNMATCHED, &names.unmatched_route), |(name, series)| (name.as_ref(), series));
-        let latency = exchange.latency();
         let class = StatusClass::of(exchange.status);
-        series.duration(self, route, exchange.method, class).observe(latency.as_secs_f64());
-        if let Some(upstream) = exchange.upstream() {
+        let role = names.role_of(exchange);
+        let latency = exchange.latency().as_secs_f64();
+        series.duration(self, route, exchange.method, class, role).observe(latency);
+        let added = exchange.upstream().map(|upstream| {
             series.upstream(self, route).observe(upstream.as_secs_f64());
-            series.added(self, route).observe(latency.saturating_sub(upstream).as_secs_f64());
+            let added = exchange.latency().saturating_sub(upstream).as_secs_f64();
+            series.added(self, route).observe(added);
+            added
+        });
+        if let Some(trace) = exchange.trace.as_ref().filter(|_| is_kept) {
+            let at = exchange.begun().wall + exchange.latency();
+            let exemplar = |value| Exemplar { trace: trace.trace_id(), value, at };
+            let keep = |entry: MetricEntry, labels: &[&str], bounds, value| {
+                self.exemplars.keep(entry.name, labels, bounds, exemplar(value));
+            };
+            let labels = [exchange.method.name(), route, class.name(), role];
+            keep(catalogue::REQUEST_DURATION, &labels, catalogue::REQUEST_BUCKETS, latency);
+            if let Some(added) = added {
+                keep(catalogue::ADDED_LATENCY, &[route], catalogue::ADDED_BUCKETS, added);
+            }
         }
         self.request_bytes.inc_by(exchange.request_bytes);
         self.response_bytes.inc_by(exchange.response_bytes);
-        if exchange.masked > 0 || exchange.hidden > 0 {
-            let known = exchange.resource.as_ref().and_then(|name| names.resources.get(name));
-            let series = known.unwrap_or(&names.unmatched_resource);
-            series.masked.inc_by(exchange.masked);
-            series.hidden.inc_by(exchange.hidden);
-        }
+        let known = exchange.resource.as_ref().and_then(|name| names.resources.get(name));
+        known.unwrap_or(&names.unmatched_resource).count(exchange);
         if let Some(outcome) = exchange.identification {
             self.identification(outcome);
         }
@@ -212,12 +281,28 @@ impl Metrics {
     pub(super) fn render(&self) -> prometheus::Result<String> {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
+
+    /// The scrape, in the OpenMetrics format, with exemplars.
+    pub(super) fn render_open(&self) -> String {
+        open_metrics::render(&self.registry.gather(), &self.exemplars)
+    }
+}
+
+impl Names {
+    /// The role as it may stand in a label.
+    fn role_of(&self, exchange: &Exchange) -> &Arc<str> {
+        let mut known = exchange.roles().iter().filter_map(|role| self.roles.get(role.as_str()));
+        match (known.next(), known.next()) {
+            (None, _) => &self.no_role,
+            (Some(role), None) => role,
+            (Some(_), Some(_)) => &self.several_roles,
+        }
+    }
 }
 
 impl RouteSeries {
     fn new() -> Self {
-        let durations = std::array::from_fn(|_| std::array::from_fn(|_| OnceLock::new()));
-        Self { durations, upstream: OnceLock::new(), added: OnceLock::new() }
+        Self { durations: ArcSwap::default(), upstream: OnceLock::new(), added: OnceLock::new() }
     }
 
     fn duration(
@@ -226,10 +311,20 @@ impl RouteSeries {
         route: &str,
         method: Method,
         class: StatusClass,
+        role: &Arc<str>,
     ) -> Histogram {
-        let find = || all.request_duration.with_label_values(&[method.name(), route, class.name()]);
-        let slot = self.durations.get(method as usize).and_then(|row| row.get(class as usize));
-        slot.map_or_else(find, |slot| slot.get_or_init(find).clone())
+        let key = (method, class, Arc::clone(role));
+        if let Some(known) = self.durations.load().get(&key) {
+            return known.clone();
+        }
+        let labels = [method.name(), route, class.name(), role];
+        let found = all.request_duration.with_label_values(&labels);
+        self.durations.rcu(|durations| {
+            let mut durations = HashMap::clone(durations);
+            durations.insert(key.clone(), found.clone());
+            durations
+        });
+        found
     }
 
     fn upstream(&self, all: &Metrics, route: &str) -> &Histogram {
@@ -243,9 +338,57 @@ impl RouteSeries {
 
 impl ResourceSeries {
     fn new(name: &str, masked: &IntCounterVec, hidden: &IntCounterVec) -> Self {
+        let unmatched = RuleSeries::new(name, UNMATCHED, masked, hidden);
+        Self { unmatched, rules: ArcSwap::default() }
+    }
+
+    fn name_rule(
+        &self,
+        rule: &Arc<str>,
+        resource: &str,
+        masked: &IntCounterVec,
+        hidden: &IntCounterVec,
+    ) {
+        if self.rules.load().contains_key(rule) {
+            return;
+        }
+        let series = RuleSeries::new(resource, rule, masked, hidden);
+        self.rules.rcu(|rules| {
+            let mut rules = HashMap::clone(rules);
+            rules.insert(Arc::clone(rule), series.clone());
+            rules
+        });
+    }
+
+    /// Counts what each rule did, and what no rule is told of under no rule's name, so that the
+    /// sum over the rules is always the whole.
+    fn count(&self, exchange: &Exchange) {
+        if exchange.masked == 0 && exchange.hidden == 0 {
+            return;
+        }
+        let rules = self.rules.load();
+        let (mut masked, mut hidden) = (exchange.masked, exchange.hidden);
+        for touched in exchange.touched() {
+            let (left, is_masked) = match touched.act {
+                Act::Shown => continue,
+                Act::Masked => (&mut masked, true),
+                Act::Hidden => (&mut hidden, false),
+            };
+            let Some(series) = rules.get(&touched.rule) else { continue };
+            let count = touched.count.min(*left);
+            *left -= count;
+            if is_masked { &series.masked } else { &series.hidden }.inc_by(count);
+        }
+        self.unmatched.masked.inc_by(masked);
+        self.unmatched.hidden.inc_by(hidden);
+    }
+}
+
+impl RuleSeries {
+    fn new(resource: &str, rule: &str, masked: &IntCounterVec, hidden: &IntCounterVec) -> Self {
         Self {
-            masked: masked.with_label_values(&[name]),
-            hidden: hidden.with_label_values(&[name]),
+            masked: masked.with_label_values(&[resource, rule]),
+            hidden: hidden.with_label_values(&[resource, rule]),
         }
     }
 }

@@ -57,6 +57,16 @@ impl Note {
         self.level
     }
 
+    /// Who says it.
+    pub(super) fn target(&self) -> &str {
+        &self.target
+    }
+
+    /// What happened.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Appends the line as JSON.
     pub(super) fn json(&self, base: &Base, out: &mut Vec<u8>) {
         json_line(&InPlace { note: self, base }, out);

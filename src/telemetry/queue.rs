@@ -6,13 +6,12 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long the consumer lets entries gather.
-const LINGER: Duration = Duration::from_millis(10);
-
 /// Many producers, one consumer.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     capacity: usize,
+    /// How long the consumer lets entries gather.
+    linger: Duration,
     state: Mutex<State<T>>,
     arrived: Condvar,
     finished: Condvar,
@@ -31,9 +30,10 @@ struct State<T> {
 }
 
 impl<T> Queue<T> {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, linger: Duration) -> Self {
         Self {
             capacity,
+            linger,
             state: Mutex::new(State {
                 waiting: Vec::new(),
                 is_consumer_asleep: false,
@@ -83,7 +83,7 @@ impl<T> Queue<T> {
         };
         (state, _) = self
             .arrived
-            .wait_timeout_while(state, LINGER, can_linger)
+            .wait_timeout_while(state, self.linger, can_linger)
             .unwrap_or_else(PoisonError::into_inner);
         state.is_urgent = false;
         std::mem::swap(&mut state.waiting, batch);
@@ -109,6 +109,16 @@ impl<T> Queue<T> {
         state.consumed >= goal
     }
 
+    /// How many entries wait now.
+    pub(super) fn len(&self) -> usize {
+        self.lock().waiting.len()
+    }
+
+    /// How many may wait.
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Lets the consumer end once it has taken what is left.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
@@ -128,9 +138,11 @@ mod tests {
 
     use super::*;
 
+    const LINGER: Duration = Duration::from_millis(10);
+
     #[test]
     fn entries_come_out_in_order_and_the_end_is_seen() {
-        let queue = Queue::new(10);
+        let queue = Queue::new(10, LINGER);
         for entry in 0..3 {
             queue.push(entry).unwrap();
         }
@@ -144,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_refuses_at_once() {
-        let queue = Queue::new(2);
+        let queue = Queue::new(2, LINGER);
         queue.push('a').unwrap();
         queue.push('b').unwrap();
         assert_eq!(queue.push('c'), Err('c'));
@@ -155,7 +167,7 @@ mod tests {
 
     #[test]
     fn flush_gives_up_when_nobody_consumes() {
-        let queue = Queue::new(2);
+        let queue = Queue::new(2, LINGER);
         assert!(queue.flush(Duration::ZERO), "there is nothing to wait for");
         queue.push('a').unwrap();
         assert!(!queue.flush(Duration::from_millis(1)));
@@ -163,7 +175,7 @@ mod tests {
 
     #[test]
     fn many_producers_lose_nothing_that_was_accepted() {
-        let queue = Arc::new(Queue::new(64));
+        let queue = Arc::new(Queue::new(64, LINGER));
         let consumer = thread::spawn({
             let queue = Arc::clone(&queue);
             move || {

@@ -16,6 +16,7 @@ fn settings(log_format: LogFormat, log_level: LogLevel) -> Settings {
         environment: "test".into(),
         log_format,
         log_level,
+        ..Settings::default()
     }
 }
 
@@ -43,7 +44,7 @@ fn an_accounted_exchange_is_a_line_and_a_count() {
     assert_eq!(lines.len(), 1);
     assert_eq!(lines[0]["latency_ms"], 1500.0);
     assert_eq!(lines[0]["status_code"], 200);
-    let count = "http_server_request_duration_seconds_count{method=\"GET\",route=\"unmatched\",status_class=\"2xx\"} 1\n";
+    let count = "http_server_request_duration_seconds_count{method=\"GET\",role=\"none\",route=\"unmatched\",status_class=\"2xx\"} 1\n";
     assert!(telemetry.scrape().unwrap().contains(count));
 }
 
@@ -185,4 +186,48 @@ fn what_was_told_is_written_after_the_last_handle_is_gone() {
     drop(telemetry);
     end.recv_timeout(LONG).expect("the thread ends");
     assert_eq!(log.json_lines().len(), 1);
+}
+
+#[test]
+fn the_level_can_be_changed_while_it_runs() {
+    let (telemetry, log) = started(LogFormat::Json, LogLevel::Error);
+    Draining { limit: Duration::from_secs(1) }.emit(&telemetry);
+    telemetry.set_log_level(LogLevel::Info);
+    Draining { limit: Duration::from_secs(2) }.emit(&telemetry);
+    telemetry.set_log_level(LogLevel::Error);
+    Draining { limit: Duration::from_secs(3) }.emit(&telemetry);
+    assert_eq!(telemetry.log_level(), LogLevel::Error);
+    assert!(telemetry.flush(LONG));
+    let said: Vec<String> =
+        log.json_lines().iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect();
+    // The change itself is told whatever the level.
+    assert_eq!(said, ["log level changed", "draining", "log level changed"]);
+}
+
+#[test]
+fn warnings_that_repeat_are_counted() {
+    let (telemetry, log) = started(LogFormat::Json, LogLevel::Info);
+    for _ in 0..100 {
+        PolicyReloadFailed { in_force: None, faults: vec![] }.emit(&telemetry);
+    }
+    for _ in 0..100 {
+        Draining { limit: Duration::from_secs(1) }.emit(&telemetry);
+    }
+    assert!(telemetry.flush(LONG));
+    assert_eq!(log.json_lines().len(), 110, "what is no warning is never withheld");
+    assert_eq!(counter(&telemetry, "fieldgate_application_log_withheld_total"), 90);
+}
+
+#[test]
+fn queues_are_shown_as_long_as_they_are_there() {
+    let (telemetry, _log) = started(LogFormat::Json, LogLevel::Info);
+    let scrape = telemetry.scrape().unwrap();
+    assert!(scrape.contains("fieldgate_queue_capacity{queue=\"log\"} 4096\n"), "{scrape}");
+    assert!(!scrape.contains("queue=\"spans\""), "there is no collector");
+    let queue = Arc::new(Queue::new(7, Duration::ZERO));
+    queue.push(()).unwrap();
+    telemetry.watch(Waiting::Audit, &queue);
+    assert!(telemetry.scrape().unwrap().contains("fieldgate_queue_depth{queue=\"audit\"} 1\n"));
+    drop(queue);
+    assert!(!telemetry.scrape().unwrap().contains("queue=\"audit\""));
 }

@@ -6,6 +6,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use super::access_line;
 use super::exchange::Exchange;
@@ -16,6 +17,9 @@ use crate::config::LogFormat;
 
 /// Entries that may wait. Each is bounded, so this bounds the memory.
 const CAPACITY: usize = 4096;
+
+/// How long the writer lets lines gather.
+const LINGER: Duration = Duration::from_millis(10);
 
 /// Bytes gathered before they are written.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -30,7 +34,7 @@ pub(super) struct Base {
 /// Something to write.
 #[derive(Debug)]
 pub(super) enum Entry {
-    Access(Box<Exchange>),
+    Access(Arc<Exchange>),
     Note(Box<Note>),
 }
 
@@ -44,7 +48,7 @@ pub(super) fn start(
     base: Base,
     metrics: Arc<Metrics>,
 ) -> io::Result<Arc<Lines>> {
-    let lines = Arc::new(Queue::new(CAPACITY));
+    let lines = Arc::new(Queue::new(CAPACITY, LINGER));
     let mut thread = Writer {
         lines: Arc::clone(&lines),
         output,

@@ -8,6 +8,7 @@ use fieldgate::json::Refusal;
 use fieldgate::json::filter::{Filter, FilterLimits, Replacer, Tally};
 use fieldgate::json::navigate::Slot;
 use fieldgate::json::path::FieldPath;
+use fieldgate::policy::emits::Events;
 use fieldgate::policy::plan::{Plan, Purpose, Scope};
 use fieldgate::policy::set::{Entry, Global, Origin, Resource, Role, RoleResource, Route};
 use fieldgate::policy::{Combine, Mode};
@@ -38,8 +39,11 @@ pub(crate) fn plan(
             path: "/".into(),
             records: path(records),
             envelope: Vec::new(),
+            write: None,
         }],
         fields: Vec::new(),
+        emits: Vec::new(),
+        events: Events::default(),
     };
     let scope = resource.routes.first().map(|route| Scope { resource: &resource, route });
     Plan::compile(scope, &[&role], &Global::default(), purpose).ok()
@@ -65,7 +69,7 @@ pub(crate) fn filter<'a>(
         }
     }
     let end = filter.finish(&mut out);
-    (out, end.map(|()| filter.tally()))
+    (out, end.map(|()| filter.tally().clone()))
 }
 
 struct Redact;

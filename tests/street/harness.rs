@@ -1,8 +1,9 @@
 //! Starts an upstream, a gate in front of it, and asks through real sockets.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use fieldgate::config;
 use fieldgate::demo::crm::{self, Crm};
@@ -17,6 +18,11 @@ use tokio::task::JoinHandle;
 
 /// The roles of the shipped policies; the token of each is `demo-<role>`.
 pub(crate) const ROLES: [&str; 5] = ["admin", "sales_rep", "marketing", "finance", "support"];
+
+/// Ends a test that would wait for ever.
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), work).await.expect("it takes too long")
+}
 
 // --- upstreams ----------------------------------------------------------------------------------
 
@@ -86,6 +92,20 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// The requests that a scripted upstream has read.
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+/// The values of a header in a raw head, in order.
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Vec<&'a str> {
+    let lines = head.split("\r\n").skip(1).take_while(|line| !line.is_empty());
+    let named = lines.filter_map(|line| line.split_once(':'));
+    named.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim()).collect()
+}
+
 async fn answer_one(
     mut stream: TcpStream,
     script: Arc<impl Fn(usize) -> Vec<u8>>,
@@ -117,7 +137,7 @@ async fn answer_one(
 }
 
 /// Reads one HTTP/1 message that has a Content-Length or no body.
-async fn read_message(stream: &mut TcpStream) -> Option<Vec<u8>> {
+pub(crate) async fn read_message(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut read = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -162,8 +182,9 @@ pub(crate) struct GateBuilder {
 pub(crate) struct Gate {
     pub(crate) data: SocketAddr,
     pub(crate) admin: SocketAddr,
-    pub(crate) log: MemoryLog,
     pub(crate) folder: TempDir,
+    log: MemoryLog,
+    telemetry: Telemetry,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
@@ -207,39 +228,45 @@ impl GateBuilder {
 
     pub(crate) async fn start(self) -> Gate {
         let folder = tempfile::tempdir().unwrap();
-        copy_folder(
-            &Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"),
-            &folder.path().join("policies"),
-        );
-        for (name, text) in &self.files {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        write_keys(&folder.path().join("keys.yaml"));
-        let listen = if self.extra.contains("listen:") { "" } else { "listen: 127.0.0.1:0\n" };
-        let config = format!(
-            "{listen}upstream:\n  url: {}\nadmin: {{ listen: 127.0.0.1:0 }}\npolicies: policies\nkeys: keys.yaml\nidentity:\n{}{}",
-            self.upstream,
-            tokens(),
-            self.extra
-        );
-        let path = folder.path().join("fieldgate.yaml");
-        std::fs::write(&path, config).unwrap();
+        let path = write_gate(folder.path(), &self.upstream, &self.extra, &self.files);
         let loaded = config::load(&path, &|_| None).unwrap_or_else(|findings| {
             panic!("{}", fieldgate::diagnostic::render(&findings, false, 100))
         });
         let log = MemoryLog::default();
         let telemetry =
             Telemetry::start(&loaded.settings.telemetry, Box::new(log.clone())).unwrap();
-        let server = Server::start(loaded.settings, telemetry).await.unwrap();
+        let server = Server::start(loaded.settings, telemetry.clone()).await.unwrap();
         let (data, admin) = (server.data_addresses()[0], server.admin_address());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.serve(async {
             let _ = stopped.await;
         }));
-        Gate { data, admin, log, folder, stop: Some(stop), task: Some(task) }
+        Gate { data, admin, folder, log, telemetry, stop: Some(stop), task: Some(task) }
     }
+}
+
+/// Writes what a gate reads, and gives the path of its configuration.
+pub(crate) fn write_gate(
+    folder: &Path,
+    upstream: &str,
+    extra: &str,
+    files: &[(String, String)],
+) -> PathBuf {
+    copy_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"), &folder.join("policies"));
+    for (name, text) in files {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    write_keys(&folder.join("keys.yaml"));
+    let listen = if extra.contains("listen:") { "" } else { "listen: 127.0.0.1:0\n" };
+    let config = format!(
+        "{listen}upstream:\n  url: {upstream}\nadmin: {{ listen: 127.0.0.1:0 }}\npolicies: policies\nkeys: keys.yaml\nidentity:\n{}{extra}",
+        tokens(),
+    );
+    let path = folder.join("fieldgate.yaml");
+    std::fs::write(&path, config).unwrap();
+    path
 }
 
 fn tokens() -> String {
@@ -295,7 +322,44 @@ impl Gate {
 
     /// Everything logged so far.
     pub(crate) fn logged(&self) -> String {
+        assert!(self.telemetry.flush(Duration::from_secs(10)));
         self.log.text()
+    }
+
+    /// The log lines of requests, once there are `count` of them.
+    pub(crate) async fn access_lines(&self, count: usize) -> Vec<serde_json::Value> {
+        within(async {
+            loop {
+                self.logged();
+                let mut lines = self.log.json_lines();
+                lines.retain(|line| line.get("status_code").is_some());
+                if lines.len() >= count {
+                    return lines;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+    }
+
+    /// What an operator reads.
+    pub(crate) async fn metrics(&self) -> String {
+        Ask::new(self.admin, "GET", "/metrics").send().await.text().to_owned()
+    }
+
+    /// Whether `/readyz` says yes.
+    pub(crate) async fn is_ready(&self) -> bool {
+        Ask::new(self.admin, "GET", "/readyz").send().await.status == 200
+    }
+
+    /// Waits until `holds`, which is asked again and again.
+    pub(crate) async fn until<F: Future<Output = bool>>(&self, holds: impl Fn() -> F) {
+        within(async {
+            while !holds().await {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
     }
 }
 

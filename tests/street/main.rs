@@ -2,6 +2,11 @@
 
 #![cfg(test)]
 
+mod canary;
 mod harness;
+mod heads;
+mod lists;
+mod memory;
 mod passthrough;
+mod raw;
 mod roles;

@@ -170,3 +170,110 @@ proptest! {
         prop_assert!(context.tracestate().is_none_or(|state| state.len() <= 512));
     }
 }
+
+fn accept_b3(lines: &[(&'static str, &str)]) -> TraceContext {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(*name, HeaderValue::from_str(value).unwrap());
+    }
+    let propagation = Propagation { b3: true, share: Share::ALL };
+    propagation.accept(&headers, &mut StdRng::seed_from_u64(1))
+}
+
+/// What goes on of a trace in B3: the names of the headers and their values, with `SPAN` for ours.
+fn goes_on(context: &TraceContext) -> Vec<(String, String)> {
+    let ours = context.span_id().to_string();
+    let shown = |value: &HeaderValue| value.to_str().unwrap().replace(&ours, "SPAN");
+    context.b3().iter().map(|(name, value)| (name.to_string(), shown(value))).collect()
+}
+
+#[test]
+fn b3_in_one_header() {
+    for (state, sampled) in
+        [("", "1"), ("-1", "1"), ("-d", "1"), ("-0", "0"), ("-1-05e3ac9a4f6e3b90", "1")]
+    {
+        let context = accept_b3(&[("b3", &format!("{TRACE}-{SPAN}{state}"))]);
+        assert_eq!(context.trace_id().to_string(), TRACE);
+        assert_eq!(context.parent_span_id().unwrap().to_string(), SPAN);
+        assert_eq!(context.is_sampled(), sampled == "1", "{state}");
+        assert_eq!(goes_on(&context), [("b3".into(), format!("{TRACE}-SPAN-{sampled}"))]);
+    }
+}
+
+#[test]
+fn b3_in_several_headers() {
+    let short = &TRACE[16..];
+    let context =
+        accept_b3(&[("x-b3-traceid", short), ("x-b3-spanid", SPAN), ("x-b3-sampled", "0")]);
+    let trace = format!("{}{short}", "0".repeat(16));
+    assert_eq!(context.trace_id().to_string(), trace);
+    assert_eq!(
+        goes_on(&context),
+        [
+            ("x-b3-traceid".into(), trace),
+            ("x-b3-spanid".into(), "SPAN".into()),
+            ("x-b3-sampled".into(), "0".into())
+        ]
+    );
+    let debugged = accept_b3(&[
+        ("x-b3-traceid", TRACE),
+        ("x-b3-spanid", SPAN),
+        ("x-b3-sampled", "0"),
+        ("x-b3-flags", "1"),
+    ]);
+    assert!(debugged.is_sampled());
+}
+
+#[test]
+fn b3_that_does_not_hold_begins_a_trace() {
+    for value in [
+        "0",
+        "",
+        &format!("{TRACE}-{SPAN}-x"),
+        &format!("{TRACE}-{SPAN}-1-z"),
+        TRACE,
+        &format!("{TRACE}-{SPAN}-1-05e3ac9a4f6e3b90-1"),
+        &format!("{}-{SPAN}", "0".repeat(32)),
+    ] {
+        let context = accept_b3(&[("b3", value)]);
+        assert_eq!(context.parent_span_id(), None, "{value}");
+        assert_eq!(goes_on(&context), []);
+    }
+    let twice =
+        accept_b3(&[("x-b3-traceid", TRACE), ("x-b3-traceid", TRACE), ("x-b3-spanid", SPAN)]);
+    assert_eq!(twice.parent_span_id(), None);
+}
+
+#[test]
+fn w3c_goes_before_b3_and_b3_is_not_read_unasked() {
+    let both = [
+        ("traceparent", format!("00-{TRACE}-{SPAN}-01")),
+        ("b3", format!("{TRACE}-{}-0", "1".repeat(16))),
+    ];
+    let both: Vec<(&str, &str)> =
+        both.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let context = accept_b3(&both);
+    assert_eq!(context.parent_span_id().unwrap().to_string(), SPAN);
+    assert_eq!(goes_on(&context), [("b3".into(), format!("{TRACE}-SPAN-1"))]);
+    let unasked = accept(&[("b3", format!("{TRACE}-{SPAN}-1").as_bytes())]);
+    assert_eq!(unasked.parent_span_id(), None);
+}
+
+#[test]
+fn a_new_trace_is_marked_by_the_share() {
+    let mut random = StdRng::seed_from_u64(7);
+    let headers = HeaderMap::new();
+    for share in [Share::NONE, Share::new(0.5).unwrap(), Share::ALL] {
+        let propagation = Propagation { b3: false, share };
+        for _ in 0..100 {
+            let context = propagation.accept(&headers, &mut random);
+            assert_eq!(context.is_sampled(), share.keeps(context.trace_id()));
+        }
+    }
+    // What the client decided is not decided again.
+    let mut headers = HeaderMap::new();
+    headers.insert(TRACEPARENT, format!("00-{TRACE}-{SPAN}-01").parse().unwrap());
+    assert!(
+        Propagation { b3: false, share: Share::NONE }.accept(&headers, &mut random).is_sampled()
+    );
+}

@@ -27,6 +27,8 @@ pub(super) fn faults(drafts: &Drafts) -> Vec<Finding> {
         &mut faults,
     );
     unknown_resources(drafts, &mut faults);
+    created_resources(drafts, &mut faults);
+    builtin_events(drafts, &mut faults);
     let governed = governed_paths(drafts);
     let open = open_paths(drafts);
     colliding_paths(&governed, &mut faults);
@@ -75,6 +77,55 @@ fn unknown_resources(drafts: &Drafts, faults: &mut Vec<Finding>) {
                 .label("no file of `resources/` declares it")
                 .help(suggest(name, choices)),
         );
+    }
+}
+
+/// `creates` of a resource that nobody declares.
+fn created_resources(drafts: &Drafts, faults: &mut Vec<Finding>) {
+    let declared = drafts.resources.iter().map(|draft| draft.named.name.as_str());
+    let known: Vec<&str> =
+        declared.chain(drafts.unread_resources.iter().map(String::as_str)).collect();
+    for create in drafts.resources.iter().flat_map(|resource| &resource.events.creates) {
+        let Named { name, origin } = &create.resource;
+        if !known.contains(&name.as_str()) {
+            faults.push(
+                Finding::error(
+                    "policy::unknown_resource",
+                    format!("there is no resource `{name}`"),
+                )
+                .at(&origin.source, origin.span)
+                .label("no file of `resources/` declares it")
+                .help(suggest(name, known.iter().copied())),
+            );
+        }
+    }
+}
+
+/// Events that are named as those which writes have anyway. What `creates` names may be the
+/// creation of its own resource, and nothing else of that kind.
+fn builtin_events(drafts: &Drafts, faults: &mut Vec<Finding>) {
+    let names = drafts.resources.iter().map(|draft| draft.named.name.as_str());
+    let names: Vec<&str> = names.collect();
+    let is_builtin = |event: &str| {
+        event.split_once('.').is_some_and(|(resource, what)| {
+            names.contains(&resource) && ["created", "updated", "deleted"].contains(&what)
+        })
+    };
+    for resource in &drafts.resources {
+        let emitted = resource.emits.iter().map(|rule| (rule.event.as_str(), &rule.origin));
+        let created = resource.events.creates.iter().filter_map(|create| {
+            let event = create.event.as_ref()?;
+            let is_its_own = event.name == format!("{}.created", create.resource.name);
+            (!is_its_own).then_some((event.name.as_str(), &event.origin))
+        });
+        for (event, origin) in emitted.chain(created).filter(|(event, _)| is_builtin(event)) {
+            faults.push(
+                Finding::error("policy::builtin_event", format!("`{event}` is a built-in event"))
+                    .at(&origin.source, origin.span)
+                    .label("every such write has it already")
+                    .help("choose another name, such as `deal.won`; what a write is can be said by `write` of its route"),
+            );
+        }
     }
 }
 

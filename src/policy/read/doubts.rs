@@ -8,6 +8,7 @@ use super::draft::{ResourceDraft, RoleDraft, SectionDraft};
 use crate::diagnostic::Finding;
 use crate::json::path::{FieldPath, Selector};
 use crate::policy::Mode;
+use crate::policy::emits::Previous;
 use crate::policy::path_relation::can_meet;
 use crate::policy::set::{Entry, Field, Origin};
 use crate::policy::template::PathTemplate;
@@ -24,6 +25,7 @@ pub(super) fn doubts(drafts: &Drafts) -> Vec<Finding> {
     global(drafts, &mut doubts);
     for resource in &drafts.resources {
         registry(drafts, resource, &mut doubts);
+        old_records(resource, &mut doubts);
     }
     for (index, role) in drafts.roles.iter().enumerate() {
         let others = Others { drafts, role: index };
@@ -133,6 +135,19 @@ fn registry(drafts: &Drafts, resource: &ResourceDraft, doubts: &mut Vec<Finding>
                     .help("write `mask: redact` if that is meant, or choose another strategy"),
             );
         }
+    }
+}
+
+/// Rules that ask for an old record and say that there is to be none.
+fn old_records(resource: &ResourceDraft, doubts: &mut Vec<Finding>) {
+    let rules = resource.emits.iter().filter(|rule| rule.previous == Previous::None);
+    for rule in rules.filter(|rule| rule.reads_old()) {
+        let message = format!("`{}` reads the old record, which is never known to it", rule.event);
+        doubts.push(
+            warning("policy::old_never_known", message, &rule.origin)
+                .label("its rule says `previous: none`")
+                .help("leave `previous` out, write `previous: fetch`, or read the new record only"),
+        );
     }
 }
 

@@ -1,7 +1,13 @@
 //! One file as read, before it is known to fit the others. Best effort: a part with a fault is
 //! missing here and has its finding, so that the other parts can still be judged.
 
+use std::collections::BTreeMap;
+
+use http::Method;
+
+use crate::condition::Condition;
 use crate::json::path::FieldPath;
+use crate::policy::emits::{Create, Emit, Events};
 use crate::policy::set::{Entry, Field, Global, Origin, Route};
 use crate::policy::template::PathTemplate;
 use crate::policy::{Combine, Mode};
@@ -19,6 +25,46 @@ pub(super) struct ResourceDraft {
     pub(super) combine: Combine,
     pub(super) routes: Vec<RouteDraft>,
     pub(super) fields: Vec<Field>,
+    pub(super) emits: Vec<Emit>,
+    pub(super) events: EventsDraft,
+}
+
+/// `events:` of a resource.
+#[derive(Default)]
+pub(super) struct EventsDraft {
+    pub(super) off: bool,
+    pub(super) success: Condition,
+    pub(super) creates: Vec<CreateDraft>,
+}
+
+/// One entry of `creates:`.
+pub(super) struct CreateDraft {
+    pub(super) resource: Named,
+    pub(super) at: FieldPath,
+    /// `None` is `<resource>.created`.
+    pub(super) event: Option<Named>,
+    pub(super) on: Vec<Method>,
+    pub(super) routes: Option<Vec<usize>>,
+}
+
+impl EventsDraft {
+    /// `ids` says where a record of each resource keeps its id.
+    pub(super) fn into_events(self, ids: &BTreeMap<String, FieldPath>) -> Events {
+        let creates = self.creates.into_iter().map(|draft| {
+            let resource = draft.resource.name;
+            Create {
+                at: draft.at,
+                id: ids.get(&resource).cloned(),
+                event: draft
+                    .event
+                    .map_or_else(|| format!("{resource}.created"), |event| event.name),
+                on: draft.on,
+                routes: draft.routes,
+                resource,
+            }
+        });
+        Events { off: self.off, success: self.success, creates: creates.collect() }
+    }
 }
 
 /// One route, and its path in parsed form.

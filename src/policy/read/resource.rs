@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::draft::{Named, ResourceDraft};
+use super::emits::KnownRoutes;
 use super::reader::Reader;
 use crate::diagnostic::{Finding, Span};
 use crate::policy::Combine;
@@ -28,6 +29,7 @@ impl Reader {
         let routes = fields
             .require(&mut self.checker, "routes")
             .and_then(|node| Some((node, self.checker.list(node, "`routes`")?)));
+        let written = routes.map_or(0, |(_, nodes)| nodes.len());
         let routes = match routes {
             Some((node, [])) => {
                 let finding = Finding::error(
@@ -48,6 +50,11 @@ impl Reader {
             .optional(&mut fields, "fields")
             .and_then(|node| self.registry(node))
             .unwrap_or_default();
+        let known = KnownRoutes { routes: &routes, all: routes.len() == written && written > 0 };
+        let events = self.optional(&mut fields, "events");
+        let events = events.map(|node| self.events(node, &known)).unwrap_or_default();
+        let emits = self.optional(&mut fields, "emits");
+        let emits = emits.map(|node| self.emits(node, &known)).unwrap_or_default();
         fields.finish(&mut self.checker);
         Some(ResourceDraft {
             named: named?,
@@ -55,6 +62,8 @@ impl Reader {
             combine: combine.unwrap_or_default(),
             routes,
             fields: registry,
+            emits,
+            events,
         })
     }
 

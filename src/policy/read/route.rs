@@ -9,6 +9,7 @@ use crate::json::path::{FieldPath, Selector};
 use crate::policy::path_relation::touches_records;
 use crate::policy::set::Route;
 use crate::policy::template::PathTemplate;
+use crate::policy::writes::{Write, is_write};
 use crate::yaml::{Fields, Node};
 
 const METHODS: [(&str, Method); 6] = [
@@ -26,8 +27,9 @@ impl Reader {
         let mut fields = self.checker.map(node, "a route")?;
         let (methods, path) = self.methods_and_path(&mut fields);
         let records_node = fields.require(&mut self.checker, "records");
-        let records = records_node.and_then(|node| self.records(node));
+        let records = records_node.and_then(|node| self.records(node, "`records`"));
         let envelope_node = self.optional(&mut fields, "envelope");
+        let write_node = self.optional(&mut fields, "write");
         fields.finish(&mut self.checker);
         let (path_node, template) = path?;
         let span = path_node.span;
@@ -46,8 +48,12 @@ impl Reader {
             Some(node) => self.envelope(node, &records)?,
             None => Vec::new(),
         };
+        let write = match write_node {
+            Some(node) => Some(self.write(node, methods.as_deref())?),
+            None => None,
+        };
         let path = template.as_str().to_owned();
-        let route = Route { methods: methods?, path, records, envelope };
+        let route = Route { methods: methods?, path, records, envelope, write };
         Some(RouteDraft { route, template, origin: self.origin(span) })
     }
 
@@ -98,7 +104,7 @@ impl Reader {
         (methods.len() == nodes.len() && !nodes.is_empty()).then_some(methods)
     }
 
-    fn path_template(&mut self, node: &Node) -> Option<PathTemplate> {
+    pub(super) fn path_template(&mut self, node: &Node) -> Option<PathTemplate> {
         let text = self.checker.text(node, "`path`")?;
         match PathTemplate::parse(text) {
             Ok(template) => Some(template),
@@ -112,10 +118,27 @@ impl Reader {
         }
     }
 
-    /// `records:`. A `JSONPath`, for a dotted name leaves open whether a list or its elements are
+    /// `write:`, what the writes of a route do where that is not what their method says.
+    fn write(&mut self, node: &Node, methods: Option<&[Method]>) -> Option<Write> {
+        let words = [Write::Created, Write::Updated, Write::Deleted, Write::Nothing];
+        let words = words.map(|write| (write.word(), write));
+        let write = self.word(node, "`write`", &words)?;
+        if methods.is_some_and(|methods| !methods.iter().any(is_write)) {
+            let finding = Finding::error("policy::no_write", "no method of this route writes")
+                .label("says nothing")
+                .help(
+                    "delete `write`; it belongs to routes with `POST`, `PUT`, `PATCH` or `DELETE`",
+                );
+            self.report(finding, node.span);
+            return None;
+        }
+        Some(write)
+    }
+
+    /// `records:` and the like. A `JSONPath`, for a dotted name leaves open whether a list or its elements are
     /// the records; and one that can be decided while the answer streams by.
-    fn records(&mut self, node: &Node) -> Option<FieldPath> {
-        let text = self.checker.text(node, "`records`")?;
+    pub(super) fn records(&mut self, node: &Node, what: &str) -> Option<FieldPath> {
+        let text = self.checker.text(node, what)?;
         let path = if text == "$" {
             FieldPath::parse(text).ok()
         } else if text.starts_with('$') {
@@ -186,7 +209,7 @@ fn is_plain_names(path: &FieldPath) -> bool {
 }
 
 /// The method of a word, or what to write instead.
-fn method(word: &str) -> Result<Method, String> {
+pub(super) fn method(word: &str) -> Result<Method, String> {
     let known = || METHODS.iter().map(|(name, _)| *name);
     match word {
         "HEAD" => Err("`HEAD` is answered under the `GET` route; leave it out".to_owned()),

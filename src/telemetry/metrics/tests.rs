@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::super::catalogue::{Kind, METRICS};
 use super::super::exchange::{InFlight, Moment};
+use super::super::touched::Touched;
 use super::*;
+use crate::correlation::TraceContext;
 
 fn exchange(metrics: &Metrics, method: &str) -> Exchange {
     let method = Method::of(&http::Method::from_bytes(method.as_bytes()).unwrap());
@@ -15,7 +17,7 @@ fn exchange(metrics: &Metrics, method: &str) -> Exchange {
 fn observe(metrics: &Metrics, mut exchange: Exchange, latency: Duration) {
     let end: Instant = exchange.begun().monotonic + latency;
     exchange.end(end);
-    metrics.observe(&exchange);
+    metrics.observe(&exchange, true);
 }
 
 /// The values of a scrape whose line begins with `series` and a space.
@@ -31,7 +33,14 @@ fn check(scrape: &str, series: &str, expect: &str) {
 
 fn named() -> Metrics {
     let metrics = Metrics::new().unwrap();
-    metrics.name_routes(&["/api/v1/leads/".into()], &["lead".into()]);
+    metrics.name(Named {
+        routes: &["/api/v1/leads/".into()],
+        resources: &["lead".into()],
+        roles: &["sales_rep".into(), "support".into()],
+        rules: &[("lead".into(), "sales_rep:$.email".into())],
+    });
+    let queue = || Some((3, 100));
+    metrics.depths.watch(super::super::Waiting::Audit, Box::new(queue));
     metrics
 }
 
@@ -86,20 +95,36 @@ fn one_exchange_is_counted_everywhere() {
     one.request_bytes = 10;
     one.response_bytes = 1000;
     one.refusal = Some(Refusal::JsonInvalid);
+    one.set_caller("u", None, &["guest".into(), "support".into()]);
+    let touched = |act, count, rule: &str| Touched {
+        field: "$.email".into(),
+        act,
+        count,
+        rule: rule.into(),
+        origin: "roles/sales_rep.yaml:3".into(),
+    };
+    one.add_touched(touched(Act::Masked, 2, "sales_rep:$.email"));
+    one.add_touched(touched(Act::Hidden, 2, "nobody:knows"));
+    one.add_touched(touched(Act::Shown, 9, "sales_rep:$.email"));
     one.waited_for_upstream(Duration::from_millis(30));
     check(&metrics.render().unwrap(), "http_server_active_requests", "1");
     observe(&metrics, one, Duration::from_millis(31));
 
     let scrape = metrics.render().unwrap();
-    let labels = r#"method="GET",route="/api/v1/leads/",status_class="2xx""#;
+    let labels = r#"method="GET",role="support",route="/api/v1/leads/",status_class="2xx""#;
     let duration = "http_server_request_duration_seconds";
     check(&scrape, &format!("{duration}_count{{{labels}}}"), "1");
     check(&scrape, &format!("{duration}_bucket{{{labels},le=\"0.025\"}}"), "0");
     check(&scrape, &format!("{duration}_bucket{{{labels},le=\"0.05\"}}"), "1");
     check(&scrape, r#"fieldgate_upstream_duration_seconds_sum{route="/api/v1/leads/"}"#, "0.03");
     check(&scrape, r#"fieldgate_added_latency_seconds_sum{route="/api/v1/leads/"}"#, "0.001");
-    check(&scrape, r#"fieldgate_fields_masked_total{resource="lead"}"#, "3");
-    check(&scrape, r#"fieldgate_fields_hidden_total{resource="lead"}"#, "2");
+    let masked = r#"fieldgate_fields_masked_total{resource="lead",rule="#;
+    check(&scrape, &format!("{masked}\"sales_rep:$.email\"}}"), "2");
+    check(&scrape, &format!("{masked}\"unmatched\"}}"), "1");
+    let hidden = r#"fieldgate_fields_hidden_total{resource="lead",rule="#;
+    check(&scrape, &format!("{hidden}\"sales_rep:$.email\"}}"), "0");
+    check(&scrape, &format!("{hidden}\"unmatched\"}}"), "2");
+    check(&scrape, r#"fieldgate_queue_depth{queue="audit"}"#, "3");
     check(&scrape, r#"fieldgate_refusals_total{reason="json_invalid"}"#, "1");
     check(&scrape, r#"fieldgate_refusals_total{reason="client_gone"}"#, "0");
     check(&scrape, "fieldgate_request_bytes_total", "10");
@@ -137,9 +162,14 @@ fn naming_again_keeps_what_was_counted() {
         observe(metrics, one, Duration::from_millis(1));
     };
     count(&metrics);
-    metrics.name_routes(&["/api/v1/leads/".into(), "/api/v1/deals/".into()], &["deal".into()]);
+    metrics.name(Named {
+        routes: &["/api/v1/leads/".into(), "/api/v1/deals/".into()],
+        resources: &["deal".into()],
+        roles: &["marketing".into()],
+        rules: &[],
+    });
     count(&metrics);
-    let series = r#"http_server_request_duration_seconds_count{method="PUT",route="/api/v1/leads/",status_class="4xx"}"#;
+    let series = r#"http_server_request_duration_seconds_count{method="PUT",role="none",route="/api/v1/leads/",status_class="4xx"}"#;
     check(&metrics.render().unwrap(), series, "2");
 }
 
@@ -158,20 +188,88 @@ fn series_stay_bounded_under_hostile_input() {
         one.policy_revision = Some(format!("{noise}").into());
         one.status = u16::try_from(noise % 1000).ok();
         one.masked = 1;
+        one.add_touched(Touched {
+            field: format!("f{noise}").into(),
+            act: Act::Masked,
+            count: 1,
+            rule: format!("rule{noise}").into(),
+            origin: "x:1".into(),
+        });
+        one.trace = Some(TraceContext::begin(&mut rand::rng()));
         one.refusal = Refusal::ALL.get(noise as usize % Refusal::ALL.len()).copied();
         one.waited_for_upstream(Duration::from_micros(1));
         observe(&metrics, one, Duration::from_micros(2));
         if index == 5_000 {
-            expected_at_most = Some(metrics.render().unwrap().lines().count());
+            let lines = metrics.render().unwrap().lines().count();
+            expected_at_most = Some((lines, metrics.render_open().lines().count()));
         }
     }
     let scrape = metrics.render().unwrap();
-    assert_eq!(Some(scrape.lines().count()), expected_at_most);
-    check(&scrape, r#"fieldgate_fields_masked_total{resource="unmatched"}"#, "100000");
+    let lines = (scrape.lines().count(), metrics.render_open().lines().count());
+    assert_eq!(Some(lines), expected_at_most);
+    let masked = r#"fieldgate_fields_masked_total{resource="unmatched",rule="unmatched"}"#;
+    check(&scrape, masked, "100000");
     let refused: u64 = Refusal::ALL
         .iter()
         .map(|refusal| format!("fieldgate_refusals_total{{reason=\"{refusal}\"}}"))
         .map(|series| value(&scrape, &series).unwrap().parse::<u64>().unwrap())
         .sum();
     assert_eq!(refused, 100_000);
+}
+
+#[test]
+fn several_roles_are_no_series_of_their_own() {
+    for (roles, role) in [
+        (&[][..], "none"),
+        (&["guest"][..], "none"),
+        (&["support"][..], "support"),
+        (&["support", "guest"][..], "support"),
+        (&["support", "sales_rep"][..], "several"),
+    ] {
+        let metrics = named();
+        let mut one = exchange(&metrics, "GET");
+        let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
+        one.set_caller("u", None, &roles);
+        observe(&metrics, one, Duration::ZERO);
+        let series = format!(
+            "http_server_request_duration_seconds_count{{method=\"GET\",role=\"{role}\",route=\"unmatched\",status_class=\"none\"}}"
+        );
+        check(&metrics.render().unwrap(), &series, "1");
+    }
+}
+
+#[test]
+fn kept_traces_are_exemplars_in_open_metrics() {
+    let metrics = named();
+    let mut one = exchange(&metrics, "GET");
+    one.route = Some("/api/v1/leads/".into());
+    one.status = Some(200);
+    one.waited_for_upstream(Duration::from_millis(30));
+    let trace = TraceContext::begin(&mut rand::rng());
+    one.trace = Some(trace.clone());
+    observe(&metrics, one, Duration::from_millis(31));
+    let scrape = metrics.render_open();
+    let exemplar = format!(" # {{trace_id=\"{}\"}} 0.031 ", trace.trace_id());
+    let with: Vec<&str> = scrape.lines().filter(|line| line.contains(&exemplar)).collect();
+    assert_eq!(with.len(), 1, "{scrape}");
+    let series = r#"http_server_request_duration_seconds_bucket{method="GET",role="none",route="/api/v1/leads/",status_class="2xx",le="0.05"} 1.0 # "#;
+    assert!(with[0].starts_with(series), "{}", with[0]);
+    let added = format!("# {{trace_id=\"{}\"}} 0.001 ", trace.trace_id());
+    assert_eq!(scrape.lines().filter(|line| line.contains(&added)).count(), 1, "{scrape}");
+    assert!(
+        scrape.contains(
+            "# TYPE fieldgate_request_bytes counter\nfieldgate_request_bytes_total 0.0\n"
+        )
+    );
+    assert!(scrape.ends_with("\n# EOF\n"));
+
+    let mut dropped = exchange(&metrics, "GET");
+    dropped.trace = Some(TraceContext::begin(&mut rand::rng()));
+    dropped.end(dropped.begun().monotonic + Duration::from_secs(60));
+    let unseen = dropped.trace.as_ref().unwrap().trace_id().to_string();
+    metrics.observe(&dropped, false);
+    assert!(
+        !metrics.render_open().contains(&unseen),
+        "nobody can look up a trace that was not kept"
+    );
 }

@@ -1,0 +1,126 @@
+//! Memory is bounded by what is held, not by what passes: the whole program under one long answer.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::harness::*;
+
+const GIGABYTE: usize = 1_000_000_000;
+const MOST_RESIDENT: usize = 64 << 20;
+
+/// The program itself, so that nothing else is in its memory.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Program {
+    /// The most memory that was ever resident.
+    fn peak(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kilobytes: usize = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+        kilobytes << 10
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gigabyte_streams_through_less_than_64_mib() {
+    let lead = {
+        let demo = Upstream::demo().await;
+        let answered = Ask::new(demo.address, "GET", "/api/v1/leads/1/").as_role("admin");
+        // With a long text of the kind that people paste, for a gigabyte of short values takes an
+        // unoptimised build a minute.
+        let described = format!("{{\"description\":\"{}\",", "Re: Fwd: hello\\n".repeat(500));
+        answered.send().await.text().replacen('{', &described, 1)
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        answer_with_a_gigabyte(stream, &lead).await
+    });
+
+    let (folder, mut child) = spawn(&format!("http://{upstream}"));
+    let data = data_address(&mut child);
+    let program = Program(child);
+    let before = program.peak();
+    let mut stream = TcpStream::connect(&data).await.unwrap();
+    let ask = format!(
+        "GET /api/v1/leads/ HTTP/1.1\r\nHost: {data}\r\nAuthorization: Bearer demo-sales_rep\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let mut buffer = vec![0; 256 << 10];
+    let (mut received, mut end) = (0, Vec::new());
+    loop {
+        let count = stream.read(&mut buffer).await.unwrap();
+        if count == 0 {
+            break;
+        }
+        received += count;
+        end.extend_from_slice(&buffer[count.saturating_sub(16)..count]);
+        end.drain(..end.len().saturating_sub(16));
+    }
+    let sent = serving.await.unwrap();
+    let peak = program.peak();
+    assert!(end.ends_with(b"]}\r\n0\r\n\r\n"), "{:?}", String::from_utf8_lossy(&end));
+    assert!(sent >= GIGABYTE && received > GIGABYTE / 2, "{sent} {received}");
+    assert!(peak < MOST_RESIDENT, "{before} bytes before, {peak} at most");
+    drop(folder);
+}
+
+fn spawn(upstream: &str) -> (tempfile::TempDir, Child) {
+    let folder = tempfile::tempdir().unwrap();
+    write_gate(folder.path(), upstream, "", &[]);
+    let child = Command::new(env!("CARGO_BIN_EXE_fieldgate"))
+        .args(["run", "--config"])
+        .arg(folder.path().join("fieldgate.yaml"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    (folder, child)
+}
+
+/// From the log, for the port was the system's choice.
+fn data_address(child: &mut Child) -> String {
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    loop {
+        let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        if line["purpose"] == "data" {
+            // Whatever is logged later must find a reader.
+            std::thread::spawn(move || lines.for_each(drop));
+            return line["address"].as_str().unwrap().to_owned();
+        }
+    }
+}
+
+/// A list of the same lead over and over; gives the bytes of its body.
+async fn answer_with_a_gigabyte(mut stream: TcpStream, lead: &str) -> usize {
+    read_message(&mut stream).await.unwrap();
+    let mut some = String::new();
+    while some.len() < 1 << 20 {
+        some.push_str(lead);
+        some.push(',');
+    }
+    let start = "{\"count\":1,\"next\":null,\"previous\":null,\"results\":[";
+    let times = GIGABYTE / some.len() + 1;
+    let length = start.len() + times * some.len() + lead.len() + 2;
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{start}"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..times {
+        stream.write_all(some.as_bytes()).await.unwrap();
+    }
+    stream.write_all(format!("{lead}]}}").as_bytes()).await.unwrap();
+    length
+}
