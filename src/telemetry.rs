@@ -36,8 +36,8 @@ pub use self::application::InstallError;
 pub use self::depth::Waiting;
 pub use self::exchange::{Exchange, Moment};
 pub use self::happening::{
-    Draining, IdentityAsked, ListenerStarted, LogLevelChanged, PolicyReloadFailed, PolicyReloaded, Purpose,
-    SpansLost, SpansTakenAgain, Stopped,
+    Draining, IdentityAsked, ListenerStarted, LogLevelChanged, PolicyReloadFailed, PolicyReloaded,
+    Purpose, SpansLost, SpansTakenAgain, Stopped,
 };
 pub use self::label::{HttpVersion, Method, StatusClass};
 pub use self::memory::MemoryLog;

@@ -30,7 +30,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("outbound", &["config"]),
     ("correlation", &[]),
     ("identity", &["json", "config", "outbound"]),
-    ("telemetry", &["config", "identity"]),
+    ("telemetry", &["config", "correlation", "identity"]),
     ("fail_point", &[]),
     ("store", &["fail_point"]),
     ("event", &["json", "condition", "policy"]),

@@ -158,6 +158,10 @@ pub const LABELS: &[(&str, &str)] = &[
         "A rule of the policies, `role:path`, `role:default`, or `*:path` for everybody; `unmatched` where no rule is told.",
     ),
     ("reason", "A reason of the list below."),
+    (
+        "source",
+        "A kind of identity source, as the configuration writes it; `none` where none decided.",
+    ),
     ("outcome", "What became of it, a closed list for each metric."),
     ("revision", "The revision of the policies in force."),
     ("queue", "`log`, `spans` or `audit`."),

@@ -142,7 +142,8 @@ const PROTOCOLS: [&str; 2] = ["http/1.1", "h2"];
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_says_who_calls() {
     // The CRM itself asks for nothing here, so that its answers are what a service would get.
-    let upstream = Upstream::scripted(json_answer(r#"{"id":1,"ssn":"1-2-3"}"#), Pace::OnePacket).await;
+    let upstream =
+        Upstream::scripted(json_answer(r#"{"id":1,"ssn":"1-2-3"}"#), Pace::OnePacket).await;
     let clients = authority("clients");
     let (gate, servers) = tls_gate(&upstream, &clients, "required").await;
     for protocol in PROTOCOLS {
@@ -190,7 +191,8 @@ async fn who_vouches_for_a_certificate_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_it_is_optional_something_else_may_say_it() {
-    let upstream = Upstream::scripted(json_answer(r#"{"id":1,"ssn":"1-2-3"}"#), Pace::OnePacket).await;
+    let upstream =
+        Upstream::scripted(json_answer(r#"{"id":1,"ssn":"1-2-3"}"#), Pace::OnePacket).await;
     let clients = authority("clients");
     let (gate, servers) = tls_gate(&upstream, &clients, "optional").await;
     for protocol in PROTOCOLS {

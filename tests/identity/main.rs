@@ -41,7 +41,7 @@ fn with_login() -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/global.yaml");
     let mut text = std::fs::read_to_string(path).unwrap();
     for page in ["/login/", "/logout/", "/password/"] {
-        text.push_str(&format!("  - {{ methods: [POST], path: {page} }}\n"));
+        text += &format!("  - {{ methods: [POST], path: {page} }}\n");
     }
     text
 }

@@ -24,7 +24,8 @@ async fn nobody_and_nobody_we_know() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_company_is_refused() {
     let upstream = Upstream::demo().await;
-    let places = "tenant: { header: X-Tenant, path: [\"/t/{tenant}/...\", \"/api/v1/orgs/{tenant}/...\"] }";
+    let places =
+        "tenant: { header: X-Tenant, path: [\"/t/{tenant}/...\", \"/api/v1/orgs/{tenant}/...\"] }";
     let gate = asking_gate(&upstream, places).await;
     let own = gate.get(LEAD).as_role("admin").header("X-Tenant", "demo").send().await;
     assert_eq!(own.status, 200, "{}", own.head);

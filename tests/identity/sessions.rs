@@ -40,8 +40,7 @@ async fn each_kind_of_credential_means_the_same_person() {
         }
     }
     assert_eq!(questions(&upstream), 3 * PEOPLE.len(), "one question a credential");
-    let answered =
-        r#"fieldgate_identity_questions_total{outcome="answered",source="who_am_i"}"#;
+    let answered = r#"fieldgate_identity_questions_total{outcome="answered",source="who_am_i"}"#;
     assert_eq!(metric(&gate, answered).await, 15);
     let identified = r#"fieldgate_identifications_total{outcome="identified",source="who_am_i"}"#;
     assert_eq!(metric(&gate, identified).await, 15);
@@ -68,7 +67,11 @@ async fn who_the_crm_does_not_know_is_refused_and_asked_for_once() {
         .send()
         .await;
     beside.expect_problem(401, "credentials_invalid");
-    gate.get(LEAD).header("Cookie", "theme=dark").send().await.expect_problem(401, "credentials_missing");
+    gate.get(LEAD)
+        .header("Cookie", "theme=dark")
+        .send()
+        .await
+        .expect_problem(401, "credentials_missing");
     assert_eq!((questions(&upstream), forwarded(&upstream)), (1, 0));
 }
 

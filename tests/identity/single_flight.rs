@@ -72,7 +72,8 @@ async fn a_thousand_first_requests_ask_once() {
     }
     // All of them are under way, and one has asked.
     let under_way = CONNECTIONS * STREAMS;
-    gate.until(async || metric(&gate, "http_server_active_requests").await == under_way as u64).await;
+    gate.until(async || metric(&gate, "http_server_active_requests").await == under_way as u64)
+        .await;
     gate.until(async || asked.load(Ordering::SeqCst) == 1).await;
     may_tell.notify_waiters();
 

@@ -186,7 +186,8 @@ async fn a_flood_of_unknown_keys_is_no_flood_of_fetches() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_keys_nobody_is_known() {
     let issuer = Issuer::new();
-    let down = Upstream::scripted("HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n", Pace::OnePacket);
+    let down =
+        Upstream::scripted("HTTP/1.1 503 Down\r\nContent-Length: 0\r\n\r\n", Pace::OnePacket);
     let down = down.await;
     let upstream = crm().await;
     let gate = gate(&upstream).config(&source(&down)).start().await;

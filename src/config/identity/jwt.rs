@@ -20,12 +20,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<J
     let leeway = at.or("leeway", value::duration(Duration::ZERO..=Jwt::MAX_LEEWAY), Jwt::LEEWAY);
     let claims = claims::read(&mut at, Jwt::ROLES_CLAIM);
     at.refuse_secret("secret", "put the secret into a file and name it in `key`");
-    if !at.is_written("audience") {
-        let finding = Finding::warning("config::no_audience", "tokens for any audience are accepted")
-            .label("this source names no `audience`")
-            .help("set `audience` to the name that the issuer gives this CRM, or tokens meant for another service open it too");
-        at.report(finding, &[]);
-    }
+    claims::warn_of_any_audience(&mut at);
     at.close();
     Some(Jwt { keys: keys?, issuer, audience, leeway, claims })
 }
@@ -57,8 +52,9 @@ fn published(at: &mut Section<'_, '_, '_>, set: Option<KeySet>) -> Option<JwtKey
         at.report(finding, &["key"]);
     }
     if algorithm == Some(JwtAlgorithm::Hs256) {
-        let finding = Finding::error("config::shared_key_set", "a published key is no HS256 secret")
-            .help("leave `algorithm` out: each key of the set is used for its own");
+        let finding =
+            Finding::error("config::shared_key_set", "a published key is no HS256 secret")
+                .help("leave `algorithm` out: each key of the set is used for its own");
         at.report(finding, &["algorithm"]);
     }
     Some(JwtKeys::Set(KeySet { algorithm, ..set? }))

@@ -80,7 +80,8 @@ impl Accounts {
             return self.by_authorization(value.to_str().unwrap_or_default());
         }
         if let Some(key) = headers.get(API_KEY) {
-            let known = PEOPLE.into_iter().find(|person| person.api_key.as_bytes() == key.as_bytes());
+            let known =
+                PEOPLE.into_iter().find(|person| person.api_key.as_bytes() == key.as_bytes());
             return known.ok_or(Refusal::UnknownToken);
         }
         let session = session_of(headers).ok_or(Refusal::Anonymous)?;

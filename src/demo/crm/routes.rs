@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Router};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum::{Extension, Router};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use sha2::{Digest, Sha256};
@@ -75,7 +75,7 @@ async fn log_in(
     head: Parts,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    only(&head, Method::POST, "POST")?;
+    only(&head, &Method::POST, "POST")?;
     let cookie = crm.accounts.log_in(&read_body(&head, body)?)?;
     let mut response = json(StatusCode::OK, r#"{"detail":"Logged in."}"#.to_owned());
     response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -83,7 +83,7 @@ async fn log_in(
 }
 
 async fn log_out(State(crm): State<Arc<Crm>>, head: Parts) -> Result<Response, Refusal> {
-    only(&head, Method::POST, "POST")?;
+    only(&head, &Method::POST, "POST")?;
     crm.accounts.log_out(&head.headers);
     let mut response = StatusCode::NO_CONTENT.into_response();
     let gone = format!("{SESSION_COOKIE}=; Max-Age=0; Path=/");
@@ -99,18 +99,18 @@ async fn change_password(
     head: Parts,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    only(&head, Method::POST, "POST")?;
+    only(&head, &Method::POST, "POST")?;
     crm.accounts.change_password(person, &head.headers, &read_body(&head, body)?)?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn me(Extension(person): Extension<Person>, head: Parts) -> Result<Response, Refusal> {
-    only(&head, Method::GET, "GET")?;
+    only(&head, &Method::GET, "GET")?;
     Ok(json(StatusCode::OK, person.me().to_string()))
 }
 
-fn only(head: &Parts, method: Method, allowed: &'static str) -> Result<(), Refusal> {
-    if head.method == method {
+fn only(head: &Parts, method: &Method, allowed: &'static str) -> Result<(), Refusal> {
+    if head.method == *method {
         return Ok(());
     }
     Err(Refusal::MethodNotAllowed { method: head.method.clone(), allowed })
