@@ -11,6 +11,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
+use super::activities::ObservedActivities;
 use super::admit::{self, Admitted, Connection};
 use super::budget::Budget;
 use super::call::{self, Failure};
@@ -51,6 +52,7 @@ pub struct Gate {
     parts: GateParts,
     requests: Budget,
     held_bytes: Budget,
+    activities: Arc<ObservedActivities>,
 }
 
 impl Gate {
@@ -59,7 +61,7 @@ impl Gate {
     pub fn new(parts: GateParts) -> Self {
         let requests = Budget::new(parts.limits.requests);
         let held_bytes = Budget::new(parts.limits.held_total);
-        Self { parts, requests, held_bytes }
+        Self { parts, requests, held_bytes, activities: Arc::default() }
     }
 
     /// The file with the roots that the CRM's certificate is checked against.
@@ -86,6 +88,10 @@ impl Gate {
 
     pub(super) fn correlation_header(&self) -> &HeaderName {
         &self.parts.correlation_header
+    }
+
+    pub(super) fn activities(&self) -> &Arc<ObservedActivities> {
+        &self.activities
     }
 
     pub(super) fn recorder(&self) -> Option<&Recorder> {

@@ -18,4 +18,5 @@ mod protocol;
 mod raw;
 mod reload;
 mod roles;
+mod scores;
 mod writes;
