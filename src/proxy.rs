@@ -21,14 +21,15 @@ mod recording;
 mod refused;
 mod request_head;
 mod response_head;
+mod score_keeping;
 mod scorer;
 mod sightings;
 mod upstream;
 mod views;
 
-pub use activities::ObservedActivities;
 pub use gate::{Gate, GateParts};
 pub use governance::Governance;
 pub use masking::{AnswerFilter, Masks};
 pub use recording::Recorder;
+pub use score_keeping::{ScoreKeeper, ScoreKeeping};
 pub use upstream::{Crm, CrmError};

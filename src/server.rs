@@ -27,7 +27,8 @@ use crate::admin::{self, AdminState, Condition, Readiness};
 use crate::config::{self, Settings};
 use crate::diagnostic::Finding;
 use crate::identity::{Identifier, Sources, Told};
-use crate::proxy::{Crm, Gate, GateParts};
+use crate::proxy::{Crm, Gate, GateParts, ScoreKeeper, ScoreKeeping};
+use crate::score_history::ScoreHistory;
 use crate::telemetry::{Draining, IdentityAsked, ListenerStarted, Purpose, Stopped, Telemetry};
 
 /// Why the server could not start.
@@ -59,6 +60,7 @@ pub struct Server {
     app: Arc<HttpProxy<Gate>>,
     policies: Policies,
     events: Option<Events>,
+    scores: ScoreKeeping,
     findings: Vec<Finding>,
     data: Vec<DataListener>,
     addresses: Vec<SocketAddr>,
@@ -88,6 +90,7 @@ impl Server {
         readiness.set(Condition::StoreHealthy, true);
         let store = settings.data_dir.as_deref();
         let store = store.map(|folder| state::open(folder, &telemetry, &readiness)).transpose()?;
+        let history = ScoreHistory::new(store.clone());
         let (events, recorder) = match (settings.events, store) {
             (Some(events), Some(store)) => {
                 let (events, recorder) = Events::start(events, store, telemetry.clone()).await?;
@@ -95,6 +98,9 @@ impl Server {
             }
             _ => (None, None),
         };
+        let (keeper, scores) =
+            ScoreKeeper::start(history, recorder.as_ref(), policies.store(), telemetry.clone())
+                .await;
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
         let app = application(
@@ -103,6 +109,7 @@ impl Server {
                 identifier,
                 crm,
                 recorder,
+                scores: keeper,
                 limits: settings.limits,
                 correlation_header: settings.telemetry.correlation_header,
                 telemetry: telemetry.clone(),
@@ -125,6 +132,7 @@ impl Server {
             app,
             policies,
             events,
+            scores,
             findings,
             data,
             addresses,
@@ -173,6 +181,8 @@ impl Server {
         let policies = tokio::spawn(self.policies.watch(self.telemetry.clone(), admin_stop));
         let (stop_events, events_stopping) = watch::channel(false);
         let events = self.events.map(|events| tokio::spawn(events.run(events_stopping)));
+        let (stop_scores, scores_stopping) = watch::channel(false);
+        let scores = tokio::spawn(self.scores.run(stopped(scores_stopping)));
         self.readiness.set(Condition::Accepting, true);
 
         stop.await;
@@ -183,6 +193,8 @@ impl Server {
         self.app.http_cleanup().await;
         // Whether it was in time or not, the process ends now; `Stopped` tells which.
         let _ = tokio::time::timeout(self.drain, listening.finish()).await;
+        stop_scores.send_replace(true);
+        let _ = scores.await;
         // After the last write: what it caused may still be delivered.
         stop_events.send_replace(true);
         if let Some(events) = events {

@@ -33,6 +33,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("telemetry", &["config", "correlation", "identity"]),
     ("fail_point", &[]),
     ("store", &["fail_point"]),
+    ("score_history", &["score", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
     ("admin", &["problem", "config", "telemetry"]),
     ("proxy", PROXY),
@@ -55,6 +56,7 @@ const PROXY: &[&str] = &[
     "correlation",
     "identity",
     "telemetry",
+    "score_history",
 ];
 
 /// They wire everything together, so they may name every room above them; their lists stay empty.

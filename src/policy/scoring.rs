@@ -10,7 +10,9 @@ use super::set::{PolicySet, Role};
 use super::sight::Sight;
 use crate::json::automaton::TooComplex;
 use crate::json::path::FieldPath;
-use crate::score::{ActivityRule, Disclosure, HeaderNames, ScoringPlan, Visible};
+use crate::score::{
+    ActivityRule, ComponentSet, Disclosure, HeaderNames, Kept, ScoringPlan, Visible,
+};
 
 /// How leads are scored, and who is told.
 #[derive(Debug)]
@@ -95,6 +97,31 @@ impl Scoring {
             Combine::Union => each.min(),
         };
         together.unwrap_or(Disclosure::Withhold)
+    }
+
+    /// What `roles` may know of a score that was kept: how much of it, and what of it is folded.
+    /// `plan` is the one of today.
+    ///
+    /// # Errors
+    /// When the paths multiply beyond what is sensible.
+    pub fn told_of_kept(
+        &self,
+        set: &PolicySet,
+        resource: &str,
+        roles: &[&Role],
+        plan: &ScoringPlan,
+        kept: &Kept,
+    ) -> Result<(Disclosure, ComponentSet), TooComplex> {
+        let Some(resource) = set.resources.get(resource) else {
+            return Ok((Disclosure::Withhold, ComponentSet::ALL));
+        };
+        let sight = Sight::of(set, resource, roles)?;
+        // Where activities stand in the record today, nobody knows where they stood then.
+        let activities =
+            plan.counts_elsewhere() && sees_activities(set, roles, plan.activity_rule())?;
+        let names = roles.iter().map(|role| role.name.as_str());
+        let disclosure = self.disclosure(names, resource.combine);
+        Ok((disclosure, kept.folded(activities, |path| sight.sees(path))))
     }
 
     /// What `roles` may know of the scores that `plan` makes of `resource`. Worth keeping: it

@@ -1,7 +1,7 @@
 //! The activities of leads that have passed by: when each was, for the last thirty days.
 //!
-//! Kept in memory, bounded; what was not seen is not counted, and a score says where its count
-//! comes from.
+//! Kept in memory, bounded, and filled at start from what is kept of them; what was not seen is not
+//! counted, and a score says where its count comes from.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +10,7 @@ use moka::sync::Cache;
 use time::{Duration, OffsetDateTime};
 
 use crate::score::{ACTIVITY_DAYS, Activities, ActivitySource};
+use crate::score_history::SeenActivity;
 
 /// Leads whose activities are remembered.
 const MOST_LEADS: u64 = 100_000;
@@ -25,7 +26,7 @@ type Moments = BTreeMap<Box<[u8]>, OffsetDateTime>;
 
 /// Everything seen. One for the whole process.
 #[derive(Debug)]
-pub struct ObservedActivities {
+pub(super) struct ObservedActivities {
     leads: Cache<LeadKey, Arc<Mutex<Moments>>>,
 }
 
@@ -36,24 +37,22 @@ impl Default for ObservedActivities {
 }
 
 impl ObservedActivities {
-    /// An activity of a lead was seen; ids are JSON texts.
-    pub(super) fn saw(
-        &self,
-        tenant: Option<&str>,
-        resource: &str,
-        lead: &[u8],
-        activity: &[u8],
-        at: OffsetDateTime,
-    ) {
-        let moments = self.leads.get_with(key(tenant, resource, lead), Arc::default);
+    /// An activity of a lead was seen. Says whether that is news.
+    pub(super) fn saw(&self, seen: &SeenActivity) -> bool {
+        let SeenActivity { tenant, resource, lead, activity, at } = seen;
+        let moments = self.leads.get_with(key(Some(tenant), resource, lead), Arc::default);
         let mut moments = moments.lock().unwrap_or_else(PoisonError::into_inner);
-        moments.insert(activity.into(), at);
+        if moments.insert(activity.clone(), *at) == Some(*at) {
+            return false;
+        }
         if moments.len() > MOST_ACTIVITIES {
             let oldest = moments.iter().min_by_key(|(_, at)| **at).map(|(id, _)| id.clone());
             if let Some(oldest) = oldest {
                 moments.remove(&oldest);
+                return oldest != *activity;
             }
         }
+        true
     }
 
     /// How many of a lead's activities were in the thirty days before `now`.

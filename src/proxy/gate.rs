@@ -11,7 +11,6 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
-use super::activities::ObservedActivities;
 use super::admit::{self, Admitted, Connection};
 use super::budget::Budget;
 use super::call::{self, Failure};
@@ -23,6 +22,7 @@ use super::passthrough::OpenCall;
 use super::recording::Recorder;
 use super::refused::Refused;
 use super::request_head::Forwarding;
+use super::score_keeping::ScoreKeeper;
 use super::upstream::Crm;
 use crate::config::Limits;
 use crate::identity::{Identifier, ShownCertificate};
@@ -43,6 +43,8 @@ pub struct GateParts {
     pub correlation_header: HeaderName,
     /// Records watched writes; `None` where no events are wanted.
     pub recorder: Option<Recorder>,
+    /// Keeps scores.
+    pub scores: ScoreKeeper,
     /// Where exchanges are accounted for.
     pub telemetry: Telemetry,
 }
@@ -52,7 +54,6 @@ pub struct Gate {
     parts: GateParts,
     requests: Budget,
     held_bytes: Budget,
-    activities: Arc<ObservedActivities>,
 }
 
 impl Gate {
@@ -61,7 +62,7 @@ impl Gate {
     pub fn new(parts: GateParts) -> Self {
         let requests = Budget::new(parts.limits.requests);
         let held_bytes = Budget::new(parts.limits.held_total);
-        Self { parts, requests, held_bytes, activities: Arc::default() }
+        Self { parts, requests, held_bytes }
     }
 
     /// The file with the roots that the CRM's certificate is checked against.
@@ -90,8 +91,8 @@ impl Gate {
         &self.parts.correlation_header
     }
 
-    pub(super) fn activities(&self) -> &Arc<ObservedActivities> {
-        &self.activities
+    pub(super) fn scores(&self) -> &ScoreKeeper {
+        &self.parts.scores
     }
 
     pub(super) fn recorder(&self) -> Option<&Recorder> {

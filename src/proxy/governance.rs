@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::{HeaderName, HeaderValue};
 use moka::sync::Cache;
+use time::OffsetDateTime;
 
 use super::collector::{Collector, WatchList};
 use super::masking::{AnswerFilter, Masks};
@@ -19,7 +21,7 @@ use crate::policy::plan::{Interest, MaskSlot, Plan, Purpose, Scope};
 use crate::policy::scoring::Told;
 use crate::policy::set::Role;
 use crate::policy::{GovernedRoute, PolicySet, RouteTable};
-use crate::score::ActivityRule;
+use crate::score::{ActivityRule, Rendering, Score};
 use crate::telemetry::Refusal;
 
 /// Most plans kept: a plan is one route for one set of roles and one purpose.
@@ -240,6 +242,39 @@ impl Governance {
         let terms = Arc::new(Terms::new(scoring, plan, told, watched.paths()));
         self.terms.insert(key, Arc::clone(&terms));
         Some(terms)
+    }
+
+    /// A score that was kept, as `roles` may see it. The rules may have changed since, so it is
+    /// folded by what it rested on itself.
+    pub(super) fn kept_rendering<'s>(
+        &self,
+        resource: &str,
+        tenant: Option<&str>,
+        roles: &[String],
+        score: &'s Score,
+    ) -> Option<Rendering<'s>> {
+        let scoring = self.set.scoring.as_ref()?;
+        let plan = scoring.plan(resource, tenant)?;
+        let known: Vec<&Role> =
+            roles.iter().filter_map(|role| self.set.roles.get(role)).map(|role| &**role).collect();
+        let kept = score.keep();
+        let (disclosure, folded) =
+            scoring.told_of_kept(&self.set, resource, &known, plan, &kept).ok()?;
+        Rendering::of(score, disclosure, folded)
+    }
+
+    /// The headers that tell the last known score of a lead.
+    pub(super) fn last_known_headers(
+        &self,
+        resource: &str,
+        tenant: Option<&str>,
+        roles: &[String],
+        score: &Score,
+        now: OffsetDateTime,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let Some(terms) = self.score_terms(resource, tenant, roles) else { return Vec::new() };
+        let rendering = self.kept_rendering(resource, tenant, roles, score);
+        rendering.map_or_else(Vec::new, |rendering| terms.headers(&rendering, Some(now)))
     }
 
     /// What the records of a resource tell of the activities of leads.

@@ -2,17 +2,19 @@
 //! score is there when the record ends, so that it can stand in the record and in the head.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
 use time::OffsetDateTime;
 
 use super::activities::ObservedActivities;
+use super::score_keeping::MOST_OF_ANSWER;
 use crate::json::path::FieldPath;
 use crate::json::text::quote;
 use crate::policy::scoring::{Scoring, Told};
 use crate::score::{
-    Activities, ComponentSet, Disclosure, HeaderNames, Inputs, ListHeader, Rendering, Score,
-    ScoringPlan, Slot,
+    Activities, ComponentSet, Disclosure, HeaderNames, Inputs, ListHeader, Quality, Rendering,
+    Score, ScoreHeader, ScoringPlan, Slot,
 };
 
 /// What is needed to score the leads of one resource and company for one set of roles. Depends on
@@ -62,6 +64,28 @@ impl Terms {
     }
 }
 
+impl Terms {
+    /// The score as the roles may see it.
+    pub(super) fn rendering<'s>(&self, score: &'s Score) -> Option<Rendering<'s>> {
+        Rendering::of(score, self.disclosure, self.folded)
+    }
+
+    /// The headers of one lead's score. With `now` it is the last known one, and says how old it is.
+    pub(super) fn headers(
+        &self,
+        rendering: &Rendering<'_>,
+        now: Option<OffsetDateTime>,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = Vec::new();
+        let Some(names) = &self.headers else { return headers };
+        rendering.headers(names, |name, value| headers.push((name.clone(), value)));
+        if let Some(now) = now {
+            headers.push((names.of(ScoreHeader::Age).clone(), rendering.age(now)));
+        }
+        headers
+    }
+}
+
 /// Scores the records of one answer.
 #[derive(Debug)]
 pub(super) struct Scorer {
@@ -77,6 +101,11 @@ pub(super) struct Scorer {
     /// The score of the one record, until a second one comes.
     only: Option<Score>,
     scored: u64,
+    /// The scores by the JSON text of the lead's id, to keep them.
+    made: Vec<(Box<[u8]>, Score)>,
+    /// How many have which quality, in the order of [`Quality::ALL`].
+    qualities: [u64; 4],
+    elapsed: Duration,
 }
 
 impl Scorer {
@@ -100,6 +129,9 @@ impl Scorer {
             list,
             only: None,
             scored: 0,
+            made: Vec::new(),
+            qualities: [0; 4],
+            elapsed: Duration::ZERO,
         }
     }
 
@@ -119,6 +151,7 @@ impl Scorer {
     }
 
     pub(super) fn record_ends(&mut self, is_empty: bool, out: &mut Vec<u8>) {
+        let began = Instant::now();
         let elsewhere = match &self.id {
             Some(id) if self.terms.plan.counts_elsewhere() => {
                 let tenant = self.tenant.as_deref();
@@ -127,8 +160,12 @@ impl Scorer {
             Some(_) | None => Activities::NONE,
         };
         let score = Score::of(&self.terms.plan, &self.inputs, elsewhere, self.now);
+        self.elapsed += began.elapsed();
         self.scored += 1;
-        let rendering = Rendering::of(&score, self.terms.disclosure, self.terms.folded);
+        if let Some(count) = self.qualities.get_mut(score.quality() as usize) {
+            *count += 1;
+        }
+        let rendering = self.terms.rendering(&score);
         if let (Some(rendering), Some(member)) = (&rendering, &self.terms.member) {
             if !is_empty {
                 out.push(b',');
@@ -139,22 +176,42 @@ impl Scorer {
         if let (Some(rendering), Some(list)) = (&rendering, &mut self.list) {
             list.push(self.id.as_deref().filter(|_| self.terms.ids), rendering);
         }
-        self.only = (self.scored == 1).then_some(score);
+        self.only = (self.scored == 1).then(|| score.clone());
+        if let Some(id) = self.id.take().filter(|_| self.made.len() < MOST_OF_ANSWER) {
+            self.made.push((id, score));
+        }
     }
 
     /// The headers of the answer, once all its records have passed.
     pub(super) fn headers(&mut self) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = Vec::new();
         let Some(names) = &self.terms.headers else { return headers };
-        let mut set = |name: &HeaderName, value: HeaderValue| headers.push((name.clone(), value));
         if let Some(list) = self.list.take() {
-            list.headers(names, set);
-        } else if let Some(score) = &self.only {
-            let rendering = Rendering::of(score, self.terms.disclosure, self.terms.folded);
-            if let Some(rendering) = rendering {
-                rendering.headers(names, &mut set);
-            }
+            list.headers(names, |name, value| headers.push((name.clone(), value)));
+        } else if let Some(score) = &self.only
+            && let Some(rendering) = self.terms.rendering(score)
+        {
+            headers = self.terms.headers(&rendering, None);
         }
         headers
+    }
+
+    /// The scores, by the JSON texts of the leads' ids.
+    pub(super) fn take_made(&mut self) -> Vec<(Box<[u8]>, Score)> {
+        std::mem::take(&mut self.made)
+    }
+
+    /// How many leads have which quality.
+    pub(super) fn qualities(&self) -> Vec<(&'static str, u64)> {
+        Quality::ALL.iter().map(|quality| quality.word()).zip(self.qualities).collect()
+    }
+
+    /// How long the calculation took.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
+    pub(super) fn is_list(&self) -> bool {
+        self.list.is_some()
     }
 }

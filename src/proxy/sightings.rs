@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::activities::ObservedActivities;
 use crate::score::ScoringPlan;
+use crate::score_history::SeenActivity;
 
 /// Which watched paths of an activity tell what, by their numbers.
 #[derive(Debug, Clone)]
@@ -64,10 +64,16 @@ impl Sightings {
         }
     }
 
-    /// Notes what was seen, for the scores to come.
-    pub(super) fn note(&mut self, activities: &ObservedActivities, tenant: Option<&str>) {
-        for (lead, id, at) in self.seen.drain(..) {
-            activities.saw(tenant, &self.paths.leads, &lead, &id, at);
-        }
+    /// What was seen, of a company.
+    pub(super) fn take(&mut self, tenant: Option<&str>) -> Vec<SeenActivity> {
+        let (tenant, resource) = (tenant.unwrap_or_default(), &self.paths.leads);
+        let seen = self.seen.drain(..).map(|(lead, activity, at)| SeenActivity {
+            tenant: tenant.to_owned(),
+            resource: resource.clone(),
+            lead,
+            activity,
+            at,
+        });
+        seen.collect()
     }
 }

@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::StartError;
 use crate::admin::{Condition, Readiness};
 use crate::event::{journal, seen};
+use crate::score_history;
 use crate::store::{Fault, Health, Options, Schema, Store, StoreObserver};
 use crate::telemetry::{StoreCommitted, StoreFailed, StoreHealth, Telemetry};
 
 /// The tables of every room that keeps something.
-const SCHEMAS: &[Schema] = &[journal::SCHEMA, seen::SCHEMA];
+const SCHEMAS: &[Schema] = &[journal::SCHEMA, seen::SCHEMA, score_history::SCHEMA];
 
 /// Opens the store. Blocks.
 pub(super) fn open(

@@ -101,6 +101,12 @@ metrics! {
         "Events that a sink has still to take."
     DEAD_LETTERS Gauge "fieldgate_dead_letters" ["sink"]
         "Events that a sink did not take after the last attempt."
+    SCORES Counter "fieldgate_scores_total" ["resource" "quality"]
+        "Scores of leads calculated, by what they mean."
+    SCORE_CALCULATION Histogram "fieldgate_score_calculation_seconds" ["resource"]
+        "Time to calculate the scores of one answer, once its values are understood."
+    SCORE_LOOKUPS Counter "fieldgate_score_lookups_total" ["outcome"]
+        "Times that the last known score of a lead was looked up, by where it was found."
     QUEUE_DEPTH Gauge "fieldgate_queue_depth" ["queue"]
         "Entries that wait now."
     QUEUE_CAPACITY Gauge "fieldgate_queue_capacity" ["queue"]
@@ -136,6 +142,13 @@ pub const ADDED_BUCKETS: &[f64] = &[
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5,
 ];
+
+/// From one lead to a list of thousands.
+pub const SCORE_BUCKETS: &[f64] =
+    &[0.000_001, 0.000_005, 0.000_02, 0.000_1, 0.000_5, 0.002, 0.01, 0.05];
+
+/// Where the last known score of a lead may be found.
+pub const SCORE_PLACES: [&str; 3] = ["memory", "store", "nowhere"];
 
 /// From at once to the last attempt of the usual schedule.
 pub const LAG_BUCKETS: &[f64] =
@@ -202,6 +215,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("type", "The type of an event, as the policies name it."),
     ("moment", "`intent` before a write is forwarded, `outcome` before its answer is passed on."),
     ("sink", "A configured sink."),
+    ("quality", "`HOT`, `WARM`, `COOL` or `COLD`."),
     ("revision", "The revision of the policies in force."),
     ("queue", "`log`, `spans` or `audit`."),
     ("level", "`error` or `warn`."),
