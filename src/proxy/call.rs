@@ -139,9 +139,7 @@ async fn fetch(
     trace: &TraceContext,
 ) -> Option<Values> {
     let snapshot = &call.policies.snapshot;
-    let found = snapshot.routes().record_of(route, &call.path);
-    eprintln!("DEBUG {} {:?} {}", call.path.as_str(), route.record_id(&call.path), found.is_some());
-    let (path, read) = found?;
+    let (path, read) = snapshot.routes().record_of(route, &call.path)?;
     let forwarding = Forwarding {
         identifier: gate.identifier(),
         correlation_header: gate.correlation_header(),
@@ -149,9 +147,7 @@ async fn fetch(
         trace,
         host: gate.crm().host_header(),
     };
-    let r = fresh_read(gate, head, &path, &forwarding).await;
-    eprintln!("DEBUG {:?}", r.as_ref().map(|_| ()));
-    let (_, body) = r.ok()?;
+    let (_, body) = fresh_read(gate, head, &path, &forwarding).await.ok()?;
     let limits = filter_limits(gate.limits());
     snapshot.watched_values(&read, &call.roles, &body, limits)
 }
