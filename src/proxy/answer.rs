@@ -138,9 +138,11 @@ impl Delivery<'_> {
                 let streamed = self.stream(response, beginning, &mut filter, &mut answer).await;
                 self.count(&filter);
                 self.look_back(&mut filter);
+                // One that broke off does not tell which records it was about.
+                let passed = if streamed.is_ok() { passed(&mut filter) } else { Vec::new() };
                 // Until here a watched write counts as one whose outcome is not known.
-                let seen = self.conclude(response, None, passed(&mut filter)).await;
-                streamed?;
+                let seen = self.conclude(response, None, passed).await;
+                streamed.map_err(Failure::Aborted)??;
                 self.saw(seen);
                 self.gate.crm().release(answer).await;
                 Ok(())
@@ -282,25 +284,38 @@ impl Delivery<'_> {
         self.send_body(body, true, answer).await
     }
 
-    /// Sends what was held, then filters and sends the rest as it comes.
+    /// Sends what was held, then filters and sends the rest as it comes. The outer result is that
+    /// of the answer, the inner one that of the client: without one, the answer to a watched write
+    /// is read on, for it tells what has happened.
     async fn stream(
         &mut self,
         response: &ResponseHeader,
         beginning: Vec<u8>,
         filter: &mut StreetFilter,
         answer: &mut Answer,
-    ) -> Result<(), Failure> {
-        self.send_head(response, Body::Stream, false, answer).await?;
-        self.send_body(beginning, false, answer).await?;
+    ) -> Result<Result<(), Failure>, Refusal> {
+        let mut client = self.send_head(response, Body::Stream, false, answer).await;
+        if client.is_ok() {
+            client = self.send_body(beginning, false, answer).await;
+        }
         let mut out = Vec::new();
-        while let Some(chunk) = self.next_chunk(answer).await.map_err(Failure::Aborted)? {
-            filter.push(&chunk, &mut out).map_err(|refusal| Failure::Aborted(reason(refusal)))?;
-            if !out.is_empty() {
-                self.send_body(std::mem::take(&mut out), false, answer).await?;
+        loop {
+            if client.is_err() && self.recording.is_none() {
+                return Ok(client);
+            }
+            let Some(chunk) = self.next_chunk(answer).await? else { break };
+            filter.push(&chunk, &mut out).map_err(reason)?;
+            if client.is_err() {
+                out.clear();
+            } else if !out.is_empty() {
+                client = self.send_body(std::mem::take(&mut out), false, answer).await;
             }
         }
-        filter.finish(&mut out).map_err(|refusal| Failure::Aborted(reason(refusal)))?;
-        self.send_body(out, true, answer).await
+        filter.finish(&mut out).map_err(reason)?;
+        if client.is_ok() {
+            client = self.send_body(out, true, answer).await;
+        }
+        Ok(client)
     }
 
     async fn send_head(
