@@ -20,7 +20,7 @@ use crate::telemetry::{Exchange, Refusal};
 /// A request that may go on.
 pub(super) enum Admitted {
     /// No API: pingora's own path.
-    Open(OpenCall),
+    Open(Box<OpenCall>),
     /// Under policies.
     Governed(Box<Call>),
 }
@@ -60,7 +60,7 @@ pub(super) fn admit(
     let route = match found {
         Match::Passthrough { template } => {
             exchange.route = Some(template);
-            return Ok(Admitted::Open(OpenCall::new(path, &head.method, policies)));
+            return Ok(Admitted::Open(Box::new(OpenCall::new(path, &head.method, policies))));
         }
         Match::Governed(route) => {
             exchange.route = Some(Arc::clone(&route.template));

@@ -7,8 +7,7 @@ use moka::sync::Cache;
 use super::masking::{AnswerFilter, Masks};
 use crate::diagnostic::Finding;
 use crate::json::filter::{Filter, FilterLimits};
-use crate::mask::{KeyRing, Masker};
-
+use crate::mask::{KeyRing, Masker, Strategy};
 use crate::policy::plan::{MaskSlot, Plan, Purpose, Scope};
 use crate::policy::set::Role;
 use crate::policy::{GovernedRoute, PolicySet, RouteTable};
@@ -176,7 +175,7 @@ fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
     let fields = set.resources.values().flat_map(|resource| &resource.fields);
     fields
         .chain(&set.global.fields)
-        .filter(|field| field.strategy.as_ref().is_some_and(|strategy| strategy.needs_key()))
+        .filter(|field| field.strategy.as_ref().is_some_and(Strategy::needs_key))
         .map(|field| {
             Finding::error(
                 "plan::key_missing",

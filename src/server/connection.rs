@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::apps::{HttpServerApp, ServerApp};
+use pingora_core::apps::{HttpServerApp, ReusedHttpStream, ServerApp};
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::l4::stream::Stream as TcpConnection;
@@ -58,17 +58,13 @@ async fn open(
     let digest = SocketDigest::from_raw_fd(descriptor);
     digest.peer_addr.set(Some(peer.into())).ok()?;
     connection.set_socket_digest(digest);
-    match tls {
-        Some(acceptor) => {
-            let connection = acceptor.tls_handshake(connection).await.ok()?;
-            let is_http2 = matches!(connection.selected_alpn_proto(), Some(ALPN::H2));
-            Some((Box::new(connection), is_http2))
-        }
-        None => {
-            let is_http2 = speaks_http2(&mut connection).await?;
-            Some((Box::new(connection), is_http2))
-        }
+    if let Some(acceptor) = tls {
+        let connection = acceptor.tls_handshake(connection).await.ok()?;
+        let is_http2 = matches!(connection.selected_alpn_proto(), Some(ALPN::H2));
+        return Some((Box::new(connection), is_http2));
     }
+    let is_http2 = speaks_http2(&mut connection).await?;
+    Some((Box::new(connection), is_http2))
 }
 
 /// Reads no more than it takes to tell, and puts it back.
@@ -96,7 +92,7 @@ async fn serve_http1(connection: Stream, app: &Arc<HttpProxy<Gate>>, stopping: &
     // answered (RFC 9112, section 9.3.2).
     session.set_pipelining_enabled(true);
     let mut next = app.process_new_http(session, stopping).await;
-    while let Some((connection, settings)) = next.map(|reused| reused.consume()) {
+    while let Some((connection, settings)) = next.map(ReusedHttpStream::consume) {
         let mut session = ServerSession::new_http1(connection);
         if let Some(settings) = settings {
             settings.apply_to_session(&mut session);

@@ -174,6 +174,6 @@ impl ReloadSignal {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
