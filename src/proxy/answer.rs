@@ -364,6 +364,7 @@ impl Delivery<'_> {
 }
 
 /// A client that does not take its answer is as good as gone.
+#[expect(clippy::needless_pass_by_value, reason = "called with what a future has just given")]
 fn sent<E>(result: Result<pingora_core::Result<()>, E>) -> Result<(), Failure> {
     match result {
         Ok(Ok(())) => Ok(()),

@@ -175,10 +175,11 @@ impl Gate {
 /// What became of a request on the street.
 enum Passage {
     Answered,
-    Open(OpenCall),
+    Open(Box<OpenCall>),
 }
 
 /// What pingora is told of an answer that was broken off. Holds no byte of it.
+#[expect(clippy::unnecessary_box_returns, reason = "pingora's `Result` holds boxed errors")]
 fn aborted(reason: Refusal) -> Box<Error> {
     let mut error = Error::explain(ErrorType::Custom("Aborted"), reason.name());
     error.as_down();
@@ -186,7 +187,7 @@ fn aborted(reason: Refusal) -> Box<Error> {
 }
 
 fn peer_address(session: &Session) -> Option<std::net::IpAddr> {
-    session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
+    session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip)
 }
 
 #[async_trait]
@@ -270,7 +271,7 @@ impl ProxyHttp for Gate {
             host: self.crm().host_header(),
         };
         forwarding.dress(head)?;
-        if context.open.as_ref().is_some_and(OpenCall::has_global_entries) {
+        if context.open.as_ref().is_some_and(|open| open.has_global_entries()) {
             // An encoded answer could not be filtered, and only the answer tells if it must be.
             head.insert_header(header::ACCEPT_ENCODING, "identity")?;
             head.remove_header(&header::RANGE);

@@ -401,7 +401,7 @@ fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
     let fields = set.resources.values().flat_map(|resource| &resource.fields);
     fields
         .chain(&set.global.fields)
-        .filter(|field| field.strategy.as_ref().is_some_and(|strategy| strategy.needs_key()))
+        .filter(|field| field.strategy.as_ref().is_some_and(Strategy::needs_key))
         .map(|field| {
             Finding::error(
                 "plan::key_missing",
