@@ -39,6 +39,12 @@ struct PatternStep {
 }
 
 impl Pattern {
+    /// The root itself.
+    #[must_use]
+    pub fn root() -> Self {
+        Self { steps: Vec::new(), held: None }
+    }
+
     /// The places that `path` selects, seen from the root.
     #[must_use]
     pub fn new(path: &FieldPath) -> Self {
@@ -401,6 +407,26 @@ impl<J: Judge> Automaton<J> {
             _ => Elements::Selected { selectors, targets },
         };
         Ok(State { verdict: place.verdict, inert: false, names: name_table, other_name, elements })
+    }
+
+    /// Every place that an element of an array at `state` can have.
+    pub(crate) fn elements(&self, state: StateId) -> &[StateId] {
+        match self.at(state).map(|state| &state.elements) {
+            Some(Elements::Alike(target)) => std::slice::from_ref(target),
+            Some(Elements::Selected { targets, .. }) => targets,
+            None => &[],
+        }
+    }
+
+    /// The places of the members of an object at `state` whose names have a place of their own and
+    /// are `wanted`.
+    pub(crate) fn named_members(
+        &self,
+        state: StateId,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> impl Iterator<Item = StateId> {
+        let entries = self.at(state).map(|state| &state.names.entries[..]).unwrap_or_default();
+        entries.iter().filter(move |(name, _)| wanted(name)).map(|(_, target)| *target)
     }
 
     /// How many states there are.

@@ -18,8 +18,8 @@ use super::set::{Entry, Field, Global, Resource, Role, Route};
 use crate::json::automaton::{
     Automaton, Found, Groups, Judge, Pattern, PatternId, Ruling, TooComplex,
 };
-use crate::json::navigate::{Action, Slot, Verdict};
-use crate::json::path::FieldPath;
+use crate::json::navigate::{Action, Navigator as _, Slot, Verdict};
+use crate::json::path::{FieldPath, Selector};
 use crate::mask::Strategy;
 
 /// What a document is filtered or checked for.
@@ -31,6 +31,11 @@ pub enum Purpose {
     ReadAnything,
     /// A request body: every value that may not be written is named by [`Action::Remove`].
     Write,
+    /// One record with nothing around it, to be asked which of its fields may be seen.
+    Record,
+    /// One record with nothing around it: every field of the registry is [`Action::Replace`]d, so
+    /// that its mask can be told whatever a role may do with it.
+    Registry,
 }
 
 /// How the values at a replaced place are masked.
@@ -41,6 +46,19 @@ pub struct MaskSlot {
     pub field: String,
     /// The strategy; redacts where the registry has none.
     pub strategy: Strategy,
+    /// Whether masks in a write are turned back into values.
+    pub detokenize: bool,
+}
+
+/// What a role sees of the values at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum View {
+    /// The values themselves.
+    Clear,
+    /// Their masks.
+    Masked,
+    /// Nothing.
+    Hidden,
 }
 
 /// A compiled plan.
@@ -50,6 +68,8 @@ pub struct Plan {
     pub automaton: Arc<Automaton<PolicyJudge>>,
     /// The masks, by the number in [`Slot`].
     pub slots: Arc<[MaskSlot]>,
+    /// The names on the way to each restricted field that is not looked for at any depth.
+    restricted: Vec<Vec<String>>,
 }
 
 /// The resource and route that a plan is for; neither on a route that only global entries govern.
@@ -74,18 +94,28 @@ impl Plan {
     ) -> Result<Self, TooComplex> {
         let object_type = scope.map_or("", |scope| &scope.resource.name);
         let mut builder = Builder::new(object_type);
-        builder.global(global);
+        if purpose == Purpose::Registry {
+            builder.global_masks(global);
+        } else {
+            builder.global(global);
+        }
         let mut defaults = Vec::new();
         if let Some(scope) = scope {
-            let records = Pattern::new(&scope.route.records);
+            let records = match purpose {
+                Purpose::Read | Purpose::ReadAnything => Pattern::new(&scope.route.records),
+                Purpose::Write => Pattern::new(scope.route.records_in_body()),
+                Purpose::Record | Purpose::Registry => Pattern::root(),
+            };
             if purpose != Purpose::ReadAnything {
                 builder.add(records.clone(), Group::Records, Meaning::Records);
-                for path in &scope.route.envelope {
-                    builder.add(Pattern::new(path), Group::Outside, Meaning::Envelope);
+                if matches!(purpose, Purpose::Read | Purpose::Write) {
+                    for path in &scope.route.envelope {
+                        builder.add(Pattern::new(path), Group::Outside, Meaning::Envelope);
+                    }
                 }
             }
             for field in &scope.resource.fields {
-                builder.registry(field, &records);
+                builder.registry(field, &records, purpose);
             }
             for role in roles {
                 let here = role.resources.get(&scope.resource.name);
@@ -100,11 +130,81 @@ impl Plan {
             defaults,
             combine: scope.map_or(Combine::default(), |scope| scope.resource.combine),
             allowed: if purpose == Purpose::Write { Mode::Edit } else { Mode::View },
+            tells_masks: purpose == Purpose::Registry,
             has_held: builder.has_held,
         };
         let automaton = Arc::new(Automaton::compile(builder.patterns, judge)?);
-        Ok(Self { automaton, slots: builder.slots.into() })
+        Ok(Self { automaton, slots: builder.slots.into(), restricted: builder.restricted })
     }
+
+    /// What may be seen of the values at a path of names, by the most restrictive of all ways to
+    /// read it: every name also in the spellings that servers take for the same, and lists on the
+    /// way walked through. For plans of [`Purpose::Record`].
+    #[must_use]
+    pub fn view_of<S: AsRef<str>>(&self, path: &[S]) -> View {
+        let automaton = &self.automaton;
+        let mut view = View::Clear;
+        let mut places = vec![automaton.root()];
+        for (at, name) in path.iter().enumerate() {
+            let wanted = folded(name.as_ref());
+            let is_like = |name: &[u8]| {
+                std::str::from_utf8(name).is_ok_and(|name| folded(name) == wanted)
+            };
+            let mut next: Vec<_> = places
+                .iter()
+                .flat_map(|place| {
+                    let exact = automaton.member(place, name.as_ref().as_bytes());
+                    automaton.named_members(*place, is_like).chain([exact])
+                })
+                .collect();
+            // A list of lists adds no place that its elements do not lead to.
+            for reached in 0.. {
+                let Some(place) = next.get(reached).copied() else { break };
+                for element in automaton.elements(place) {
+                    if !next.contains(element) {
+                        next.push(*element);
+                    }
+                }
+            }
+            next.sort_unstable();
+            next.dedup();
+            let is_last = at + 1 == path.len();
+            for place in &next {
+                let verdict = automaton.verdict(place);
+                view = view.max(view_by(verdict.container));
+                if is_last {
+                    view = view.max(view_by(verdict.scalar));
+                }
+            }
+            places = next;
+        }
+        view
+    }
+
+    /// Whether a restricted field is known to lie somewhere below this path, so that comparing the
+    /// value there as a whole would tell of it.
+    #[must_use]
+    pub fn restricts_below<S: AsRef<str>>(&self, path: &[S]) -> bool {
+        self.restricted.iter().any(|names| {
+            names.len() > path.len()
+                && names.iter().zip(path).all(|(name, asked)| folded(name) == folded(asked.as_ref()))
+        })
+    }
+}
+
+fn view_by(action: Action) -> View {
+    match action {
+        Action::Keep => View::Clear,
+        Action::Replace(_) => View::Masked,
+        Action::Remove => View::Hidden,
+    }
+}
+
+/// A name as the most careless server compares it: without case, and without what stands between
+/// its words.
+#[must_use]
+pub fn folded(name: &str) -> String {
+    name.chars().filter(|found| !"_- ".contains(*found)).flat_map(char::to_lowercase).collect()
 }
 
 /// Groups of patterns that stop together.
@@ -156,6 +256,7 @@ struct Builder<'a> {
     meanings: Vec<Meaning>,
     slots: Vec<MaskSlot>,
     has_held: bool,
+    restricted: Vec<Vec<String>>,
 }
 
 /// The slot of fields without a strategy of their own.
@@ -163,13 +264,18 @@ const REDACT: Slot = Slot(0);
 
 impl<'a> Builder<'a> {
     fn new(object_type: &'a str) -> Self {
-        let redact = MaskSlot { field: String::new(), strategy: Strategy::default() };
+        let redact = MaskSlot {
+            field: String::new(),
+            strategy: Strategy::default(),
+            detokenize: false,
+        };
         Self {
             object_type,
             patterns: Vec::new(),
             meanings: Vec::new(),
             slots: vec![redact],
             has_held: false,
+            restricted: Vec::new(),
         }
     }
 
@@ -183,6 +289,10 @@ impl<'a> Builder<'a> {
             let meaning = Meaning::GlobalEntry { mode: entry.mode };
             self.add(whole_document(&entry.path), Group::Global, meaning);
         }
+        self.global_masks(global);
+    }
+
+    fn global_masks(&mut self, global: &Global) {
         for field in &global.fields {
             let Some(slot) = self.slot("", field) else { continue };
             let recursive = field.path.is_recursive();
@@ -194,12 +304,27 @@ impl<'a> Builder<'a> {
     fn slot(&mut self, object_type: &str, field: &Field) -> Option<Slot> {
         let strategy = field.strategy.clone()?;
         let slot = Slot(u32::try_from(self.slots.len()).ok()?);
-        let field = format!("{object_type}.{}", field.path);
-        self.slots.push(MaskSlot { field, strategy });
+        let name = format!("{object_type}.{}", field.path);
+        self.slots.push(MaskSlot { field: name, strategy, detokenize: field.detokenize });
         Some(slot)
     }
 
-    fn registry(&mut self, field: &Field, records: &Pattern) {
+    fn registry(&mut self, field: &Field, records: &Pattern, purpose: Purpose) {
+        let is_held = field.path.needs_whole_record();
+        match purpose {
+            // How a value is masked is of no concern here, and no record may be held for it.
+            Purpose::Write | Purpose::Record if is_held => return,
+            Purpose::Registry if is_held => {
+                let Some(slot) = self.slot(self.object_type, field) else { return };
+                let meaning = Meaning::Mask { slot, recursive: true, side: Side::Inside };
+                return self.add(Pattern::anywhere(&field.path), Group::Inside, meaning);
+            }
+            Purpose::Read
+            | Purpose::ReadAnything
+            | Purpose::Write
+            | Purpose::Record
+            | Purpose::Registry => {}
+        }
         let Some(slot) = self.slot(self.object_type, field) else { return };
         let recursive = field.path.is_recursive();
         let meaning = |side| Meaning::Mask { slot, recursive, side };
@@ -210,12 +335,15 @@ impl<'a> Builder<'a> {
     fn entry(&mut self, entry: &Entry, role: usize, records: &Pattern, purpose: Purpose) {
         let meaning = |side| Meaning::Entry { role, mode: entry.mode, side };
         let restricts = entry.mode >= Mode::Mask;
+        if restricts && !entry.path.is_recursive() {
+            self.restricted.push(names_of(&entry.path));
+        }
         if restricts {
             self.add(Pattern::anywhere(&entry.path), Group::Outside, meaning(Side::Outside));
         }
         let meaning = meaning(Side::Inside);
         match purpose {
-            Purpose::ReadAnything => {}
+            Purpose::ReadAnything | Purpose::Registry => {}
             // What a filter expression says of a record that is only just being written proves
             // nothing: a right that hangs on one is not given, a restriction holds for all.
             Purpose::Write if entry.path.needs_whole_record() => {
@@ -223,7 +351,13 @@ impl<'a> Builder<'a> {
                     self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
                 }
             }
-            Purpose::Read | Purpose::Write => self.add_inside(&entry.path, records, meaning),
+            // The same for a question, which is asked of records that nobody has looked at yet.
+            Purpose::Record if entry.path.needs_whole_record() => {
+                if restricts {
+                    self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
+                }
+            }
+            Purpose::Read | Purpose::Write | Purpose::Record => self.add_inside(&entry.path, records, meaning),
         }
     }
 
@@ -231,6 +365,16 @@ impl<'a> Builder<'a> {
         self.has_held |= path.needs_whole_record();
         self.add(records.then(path), Group::Inside, meaning);
     }
+}
+
+/// The names of a path; steps that go to any element have none.
+fn names_of(path: &FieldPath) -> Vec<String> {
+    let selectors = path.segments().iter().flat_map(|segment| segment.selectors.first());
+    let names = selectors.filter_map(|selector| match selector {
+        Selector::Name(name) => Some(name.clone()),
+        _ => None,
+    });
+    names.collect()
 }
 
 /// Global paths are relative to the whole document. What could only be decided over a held record
@@ -250,6 +394,8 @@ pub struct PolicyJudge {
     allowed: Mode,
     /// Whether records must be held.
     has_held: bool,
+    /// The masks are asked for, not what a role may do.
+    tells_masks: bool,
 }
 
 /// What a place inherits.
@@ -327,6 +473,16 @@ impl PolicyJudge {
             .map_or(REDACT, |(_, slot)| slot)
     }
 
+    /// The mask of this place, if the registry knows it.
+    fn registered(&self, in_record: bool, found: &Found) -> Verdict {
+        let is_known = self.meanings(found.accepted).any(
+            |meaning| matches!(meaning, Meaning::Mask { side, .. } if side.covers(in_record)),
+        );
+        let scalar =
+            if is_known { Action::Replace(self.slot(in_record, found)) } else { Action::Keep };
+        Verdict { scalar, container: Action::Keep, holds: false }
+    }
+
     fn action(&self, mode: Mode, in_record: bool, found: &Found) -> Action {
         if mode <= self.allowed {
             return Action::Keep;
@@ -393,11 +549,12 @@ impl Judge for PolicyJudge {
             modes.container = modes.container.max(global);
         }
 
-        let verdict = Verdict {
+        let masked = self.tells_masks.then(|| self.registered(in_record, found));
+        let verdict = masked.unwrap_or_else(|| Verdict {
             scalar: self.action(modes.scalar, in_record, found),
             container: self.action(modes.container, in_record, found),
             holds: begins_record && self.has_held,
-        };
+        });
         let live_groups = if in_record {
             Groups::ALL.without(Group::Records as u8).without(Group::Outside as u8)
         } else {

@@ -9,6 +9,7 @@ mod draft;
 mod global;
 mod mask;
 mod place;
+mod query;
 mod reader;
 mod resource;
 mod role;
@@ -129,6 +130,8 @@ impl Drafts {
                 name: name.clone(),
                 id: draft.id,
                 combine: draft.combine,
+                writes: draft.writes,
+                query: draft.query.rules,
                 routes: draft.routes.into_iter().map(|draft| draft.route).collect(),
                 fields: draft.fields,
             };

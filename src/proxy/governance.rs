@@ -109,7 +109,9 @@ impl Governance {
             }
         };
         // Without a role there is nothing that could give a right.
-        if scope.is_some() && (roles.is_empty() || roles.len() != key.roles.len()) {
+        if scope.is_some()
+            && key.purpose != Purpose::Registry
+            && (roles.is_empty() || roles.len() != key.roles.len()) {
             return Err(Refusal::Internal);
         }
         Plan::compile(scope, &roles, &self.set.global, key.purpose).map_err(|_| Refusal::Internal)

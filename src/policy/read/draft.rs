@@ -2,7 +2,8 @@
 //! missing here and has its finding, so that the other parts can still be judged.
 
 use crate::json::path::FieldPath;
-use crate::policy::set::{Entry, Field, Global, Origin, Route};
+use crate::policy::query::QueryRules;
+use crate::policy::set::{Entry, Field, Global, Origin, Route, Writes};
 use crate::policy::template::PathTemplate;
 use crate::policy::{Combine, Mode};
 
@@ -17,8 +18,17 @@ pub(super) struct ResourceDraft {
     pub(super) named: Named,
     pub(super) id: Option<FieldPath>,
     pub(super) combine: Combine,
+    pub(super) writes: Writes,
+    pub(super) query: QueryDraft,
     pub(super) routes: Vec<RouteDraft>,
     pub(super) fields: Vec<Field>,
+}
+
+/// `query:`, and where the resources are named that it speaks of.
+#[derive(Default)]
+pub(super) struct QueryDraft {
+    pub(super) rules: QueryRules,
+    pub(super) relations: Vec<Named>,
 }
 
 /// One route, and its path in parsed form.

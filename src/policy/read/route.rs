@@ -28,6 +28,10 @@ impl Reader {
         let records_node = fields.require(&mut self.checker, "records");
         let records = records_node.and_then(|node| self.records(node));
         let envelope_node = self.optional(&mut fields, "envelope");
+        let body = self.optional(&mut fields, "body").map(|node| self.records(node));
+        let is_search = self
+            .optional(&mut fields, "search")
+            .and_then(|node| self.checker.boolean(node, "`search`"));
         fields.finish(&mut self.checker);
         let (path_node, template) = path?;
         let span = path_node.span;
@@ -47,7 +51,12 @@ impl Reader {
             None => Vec::new(),
         };
         let path = template.as_str().to_owned();
-        let route = Route { methods: methods?, path, records, envelope };
+        let body = match body {
+            Some(body) => Some(body?),
+            None => None,
+        };
+        let is_search = is_search.unwrap_or(false);
+        let route = Route { methods: methods?, path, records, envelope, body, is_search };
         Some(RouteDraft { route, template, origin: self.origin(span) })
     }
 
