@@ -38,6 +38,9 @@ pub(super) struct Found {
     pub(super) violations: Vec<String>,
     /// Whether a text begins like a mask.
     pub(super) may_hold_masks: bool,
+    /// Whether a member is an object or list in which something may not be written: if the CRM
+    /// replaces it whole, that is lost.
+    pub(super) may_lose: bool,
 }
 
 /// How masks that can be recognised begin.
@@ -149,6 +152,8 @@ pub(super) fn examine<N: Navigator>(navigator: &N, body: &[u8]) -> Result<Found,
             }
         }
         if is_container {
+            let is_inert = state.as_ref().is_none_or(|here| navigator.is_inert(here));
+            found.may_lose |= !open.is_empty() && !is_inert;
             open.push(Open {
                 state,
                 is_object: token.kind == Kind::ObjectStart,

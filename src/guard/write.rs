@@ -132,7 +132,8 @@ pub fn look(
     let (has_violations, may_hold_masks) = match form {
         Form::Json | Form::MergePatch => {
             let found = examine(&Careful(&rights.plan.automaton), body)?;
-            (!found.violations.is_empty(), found.may_hold_masks)
+            let may_lose = update == Update::Patch && found.may_lose;
+            (!found.violations.is_empty() || may_lose, found.may_hold_masks)
         }
         Form::JsonApi | Form::JsonPatch | Form::Pairs | Form::Multipart(_) => {
             match settle(rights, form, Update::Create, body, Known::Absent) {
@@ -144,8 +145,11 @@ pub fn look(
             }
         }
     };
+    // What such a patch replaces whole is not seen from its rights alone.
+    let may_replace = matches!(form, Form::JsonApi | Form::JsonPatch);
     Ok(match update {
         Update::Replace if !whole_is_open => Look::Compare,
+        Update::Patch if !whole_is_open && may_replace => Look::Compare,
         Update::Create if has_violations || may_hold_masks => Look::Settle,
         Update::Replace | Update::Patch if has_violations || may_hold_masks => Look::Compare,
         Update::Create | Update::Replace | Update::Patch => Look::Fine,
@@ -211,3 +215,6 @@ pub fn settle(
     walk.finish(body)
 }
 
+
+#[cfg(test)]
+mod tests;

@@ -175,6 +175,26 @@ impl<'a> Walk<'a> {
         value: &Value,
         current: (Option<&Value>, Option<&Value>),
     ) -> Option<Outcome> {
+        let is_frame = match self.names.as_slice() {
+            [] => true,
+            [data] => data == "data",
+            [data, attributes] => data == "data" && attributes == "attributes",
+            _ => false,
+        };
+        if !is_frame || !value.is_container() {
+            return self.no_attribute(place, value);
+        }
+        let outcomes = self.children(place, value, |walk, place, child, _| {
+            walk.outside(place, child, current)
+        });
+        Some(rebuild(self.text, value, &outcomes, &[]))
+    }
+
+    /// What stands beside the attributes of a JSON:API document; `None` for all others.
+    fn no_attribute(&mut self, place: Place, value: &Value) -> Option<Outcome> {
+        if *self.form != Form::JsonApi {
+            return None;
+        }
         let names: Vec<&str> = self.names.iter().map(String::as_str).collect();
         match names.as_slice() {
             ["jsonapi", ..] | ["data", "type" | "id" | "lid"] => Some(Outcome::Keep),
@@ -185,12 +205,6 @@ impl<'a> Walk<'a> {
                 let attributes = self.careful().member(&data, b"attributes");
                 let write = if of_attributes { attributes } else { place.write };
                 let outcomes = self.children(Place { write, spot: None }, value, Self::relationship);
-                Some(rebuild(self.text, value, &outcomes, &[]))
-            }
-            [] | ["data"] | ["data", "attributes"] if value.is_container() => {
-                let outcomes = self.children(place, value, |walk, place, child, _| {
-                    walk.outside(place, child, current)
-                });
                 Some(rebuild(self.text, value, &outcomes, &[]))
             }
             _ => None,
@@ -326,8 +340,16 @@ impl<'a> Walk<'a> {
                 scope: at.below,
                 below: self.scope_below(at.below),
             };
-            outcomes.push(self.value(child));
+            let beside = self.no_attribute(child.place, child.value);
+            outcomes.push(beside.unwrap_or_else(|| self.value(child)));
             self.names.pop();
+        }
+        let is_lost = at.below == Scope::Whole
+            && at.real.is_none()
+            && !self.is_known
+            && self.update == Update::Patch;
+        if is_lost && !self.rights.plan.automaton.is_inert(&at.place.write) {
+            self.mask_violation(None);
         }
         let missing = match (at.below, at.real) {
             (Scope::Whole, Some(real)) => self.missing(at.place, at.value, real),
