@@ -70,6 +70,8 @@ pub struct Plan {
     pub slots: Arc<[MaskSlot]>,
     /// The names on the way to each restricted field that is not looked for at any depth.
     restricted: Vec<Vec<String>>,
+    /// Whether no role has a restriction here.
+    sees_all: bool,
 }
 
 /// The resource and route that a plan is for; neither on a route that only global entries govern.
@@ -125,6 +127,8 @@ impl Plan {
                 defaults.push(here.and_then(|here| here.default).unwrap_or(role.default));
             }
         }
+        let is_open = |mode: &Mode| *mode < Mode::Mask;
+        let sees_all = !builder.restricts && defaults.iter().all(is_open);
         let judge = PolicyJudge {
             meanings: builder.meanings,
             defaults,
@@ -134,7 +138,8 @@ impl Plan {
             has_held: builder.has_held,
         };
         let automaton = Arc::new(Automaton::compile(builder.patterns, judge)?);
-        Ok(Self { automaton, slots: builder.slots.into(), restricted: builder.restricted })
+        let (slots, restricted) = (builder.slots.into(), builder.restricted);
+        Ok(Self { automaton, slots, restricted, sees_all })
     }
 
     /// What may be seen of the values at a path of names, by the most restrictive of all ways to
@@ -179,6 +184,12 @@ impl Plan {
             places = next;
         }
         view
+    }
+
+    /// Whether nothing of a record is masked or hidden from the roles, global fields aside.
+    #[must_use]
+    pub fn sees_all(&self) -> bool {
+        self.sees_all
     }
 
     /// Whether a restricted field is known to lie somewhere below this path, so that comparing the
@@ -257,6 +268,7 @@ struct Builder<'a> {
     slots: Vec<MaskSlot>,
     has_held: bool,
     restricted: Vec<Vec<String>>,
+    restricts: bool,
 }
 
 /// The slot of fields without a strategy of their own.
@@ -276,6 +288,7 @@ impl<'a> Builder<'a> {
             slots: vec![redact],
             has_held: false,
             restricted: Vec::new(),
+            restricts: false,
         }
     }
 
@@ -335,6 +348,7 @@ impl<'a> Builder<'a> {
     fn entry(&mut self, entry: &Entry, role: usize, records: &Pattern, purpose: Purpose) {
         let meaning = |side| Meaning::Entry { role, mode: entry.mode, side };
         let restricts = entry.mode >= Mode::Mask;
+        self.restricts |= restricts;
         if restricts && !entry.path.is_recursive() {
             self.restricted.push(names_of(&entry.path));
         }
