@@ -11,6 +11,7 @@ mod call;
 mod context;
 mod gate;
 mod governance;
+mod guards;
 pub(crate) mod head_clock;
 mod masking;
 mod passthrough;
@@ -18,6 +19,7 @@ mod refused;
 mod request_head;
 mod response_head;
 mod upstream;
+mod write_back;
 
 pub use gate::{Gate, GateParts};
 pub use governance::Governance;

@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 use tracing::Level;
 
 pub use self::application::InstallError;
-pub use self::exchange::{Exchange, Moment};
+pub use self::exchange::{Exchange, Moment, Written};
 pub use self::happening::{
-    Draining, ListenerStarted, PolicyReloadFailed, PolicyReloaded, Purpose, Stopped,
+    Draining, ListenerStarted, PolicyReloadFailed, PolicyReloaded, Purpose, Stopped, WriteReported,
 };
 pub use self::label::{Method, StatusClass};
 pub use self::memory::MemoryLog;

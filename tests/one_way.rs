@@ -25,7 +25,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("condition", &[]),
     ("score", &[]),
     ("policy", &["diagnostic", "yaml", "json", "mask"]),
-    ("guard", &["json"]),
+    ("guard", &["json", "mask", "policy"]),
     ("config", &["diagnostic", "yaml"]),
     ("correlation", &[]),
     ("identity", &["config"]),

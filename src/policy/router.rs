@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::canonical::CanonicalPath;
-use super::set::{PolicySet, Resource};
+use super::set::{PolicySet, Resource, Route};
 use super::template::{PathTemplate, fold, without_extension};
 
 /// What the policies say of one method and path.
@@ -47,6 +47,14 @@ pub struct GovernedRoute {
     pub route: usize,
     /// The path as declared; requests match it with and without the slash at the end.
     pub template: Arc<str>,
+}
+
+impl GovernedRoute {
+    /// The route as the resource declares it.
+    #[must_use]
+    pub fn declared(&self) -> Option<&Route> {
+        self.resource.routes.get(self.route)
+    }
 }
 
 /// Two routes that the router cannot hold side by side.

@@ -84,6 +84,10 @@ impl Gate {
         &self.parts.correlation_header
     }
 
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        &self.parts.telemetry
+    }
+
     pub(super) fn requests(&self) -> &Budget {
         &self.requests
     }

@@ -63,6 +63,10 @@ metrics! {
         "Values masked."
     FIELDS_HIDDEN Counter "fieldgate_fields_hidden_total" ["resource"]
         "Members removed."
+    WRITE_FIELDS Counter "fieldgate_write_fields_total" ["outcome"]
+        "Fields of request bodies that were not written as they came, or that were and may not be."
+    QUERY_PARAMETERS_DROPPED Counter "fieldgate_query_parameters_dropped_total" []
+        "Query parameters taken out because they ask by a field that the caller may not see."
     REFUSALS Counter "fieldgate_refusals_total" ["reason"]
         "Answers refused or broken off."
     POLICY_RELOADS Counter "fieldgate_policy_reloads_total" ["outcome"]
@@ -110,6 +114,11 @@ pub const UNMATCHED: &str = "unmatched";
 
 /// The values of the `outcome` label of [`POLICY_RELOADS`].
 pub const RELOAD_OUTCOMES: [&str; 2] = ["success", "failure"];
+
+/// The values of the `outcome` label of [`WRITE_FIELDS`]: taken out; kept as the CRM has them, since
+/// they were masked, hidden or unchanged; turned back from a mask; written although the policy says
+/// that they may not be.
+pub const WRITE_OUTCOMES: [&str; 4] = ["stripped", "kept", "detokenized", "reported"];
 
 /// The values of the `level` label of [`LIBRARY_MESSAGES`].
 pub const LIBRARY_LEVELS: [&str; 2] = ["error", "warn"];

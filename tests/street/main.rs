@@ -2,6 +2,9 @@
 
 #![cfg(test)]
 
+mod attack;
 mod harness;
 mod passthrough;
 mod roles;
+mod spellings;
+mod writes;

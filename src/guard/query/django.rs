@@ -22,6 +22,7 @@ pub(super) fn read(pair: &Pair) -> Vec<Asked> {
         "page" | "pagesize" | "limit" | "offset" | "format" | "cursor" | "omit" | "exclude" => {
             vec![Asked::Harmless]
         }
+        word if super::plain::is_conventional(word) => super::plain::read(pair),
         _ => vec![path_of(&pair.name).map_or(Asked::Unread, Asked::Unknown)],
     }
 }
@@ -86,6 +87,10 @@ mod tests {
             "status=1&ssn=9",
             "search=9",
             "search=a&search=",
+            "sort_field=ssn",
+            "filter=ssn",
+            "group_by=ssn",
+            "keyword=9",
             "owner__email=x",
             "owner__email__startswith=x",
             "account__vat_number=1",

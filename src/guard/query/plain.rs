@@ -104,6 +104,11 @@ fn is_frame(part: &str) -> bool {
     FRAME.contains(&parameter(part).as_str())
 }
 
+/// Whether half the world uses this parameter for something else than a field.
+pub(super) fn is_conventional(word: &str) -> bool {
+    [&NAMING[..], &SHOWING, &SEARCHING, &EXPRESSING].iter().any(|list| list.contains(&word))
+}
+
 /// A parameter without brackets.
 fn alone(name: &str, word: &str, pair: &Pair) -> Vec<Asked> {
     if HARMLESS.contains(&word) {
