@@ -15,7 +15,9 @@ use fieldgate::json::navigate::Slot;
 use fieldgate::json::path::FieldPath;
 use fieldgate::policy::plan::{MaskSlot, Plan, Purpose, Scope};
 use fieldgate::policy::query::QueryRules;
-use fieldgate::policy::set::{Entry, Field, Global, Origin, Resource, Role, RoleResource, Route, Writes};
+use fieldgate::policy::set::{
+    Entry, Field, Global, Origin, Resource, Role, RoleResource, Route, Writes,
+};
 use fieldgate::policy::{Combine, Mode};
 use jsonpath_rust::JsonPath;
 use proptest::prelude::*;

@@ -29,6 +29,17 @@ pub(super) fn same_number(one: &str, other: &str) -> bool {
     one == other || Decimal::read(one).is_some_and(|one| Decimal::read(other) == Some(one))
 }
 
+/// A text that equal numbers share.
+pub(super) fn canonical_number(digits: &str) -> String {
+    match Decimal::read(digits) {
+        Some(number) => {
+            let sign = if number.is_negative { "-" } else { "" };
+            format!("{sign}{}e{}", number.digits, number.exponent)
+        }
+        None => digits.to_owned(),
+    }
+}
+
 /// A number as its digits without zeros at either end, and the power of ten of the last one.
 #[derive(Debug, PartialEq, Eq)]
 struct Decimal {
@@ -39,8 +50,7 @@ struct Decimal {
 
 impl Decimal {
     fn read(text: &str) -> Option<Self> {
-        let (is_negative, rest) =
-            text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (is_negative, rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = rest.split_once(['e', 'E']).unwrap_or((rest, "0"));
         let exponent: i64 = exponent.parse().ok()?;
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));

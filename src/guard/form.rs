@@ -167,9 +167,10 @@ mod tests {
         check_path("emails[][value]", Some("/emails#/value"));
         check_path("emails[0].value", Some("/emails#0/value"));
         check_path("emails.0.value", Some("/emails#0/value"));
-        for odd in
-            ["", "[email]", "a[b", "a]b", "a[b]c", "a..b", "a.", " a", "a[ b]", "a\0", "a%5Bb", "a[[b]]"]
-        {
+        for odd in [
+            "", "[email]", "a[b", "a]b", "a[b]c", "a..b", "a.", " a", "a[ b]", "a\0", "a%5Bb",
+            "a[[b]]",
+        ] {
             check_path(odd, None);
         }
     }

@@ -48,9 +48,8 @@ pub(super) fn settle(
         return Err(Denied::MethodOverride);
     }
     let prefix = plain_names(walk.rights.body);
-    let record = current.and_then(|(pair, records)| {
-        Some((pair.real.one(records)?, pair.shown.one(records)?))
-    });
+    let record = current
+        .and_then(|(pair, records)| Some((pair.real.one(records)?, pair.shown.one(records)?)));
     walk.is_known &= prefix.is_some();
     let record = record.filter(|_| prefix.is_some());
     if walk.update == Update::Replace && !walk.is_known {
@@ -114,9 +113,7 @@ fn spell<'v>(
             Step::Element(index) => {
                 let at = index.and_then(|index| usize::try_from(index).ok());
                 let elements = automaton.elements(place.write);
-                let is_closed = |element: &u32| {
-                    automaton.verdict(element).scalar != Action::Keep
-                };
+                let is_closed = |element: &u32| automaton.verdict(element).scalar != Action::Keep;
                 // Which one `[]` is, is not known: it must be allowed for all.
                 is_open &= at.is_some() || !elements.iter().any(is_closed);
                 place = walk.element(place, at.unwrap_or(0));

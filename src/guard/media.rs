@@ -71,7 +71,8 @@ fn is_json(essence: &str) -> bool {
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte);
         // A sequence of JSON texts, or a patch of another kind, has no members to look at.
         let is_patch = subtype.ends_with("-patch+json");
-        subtype == "json" || (subtype.ends_with("+json") && !is_patch && subtype.bytes().all(is_token))
+        subtype == "json"
+            || (subtype.ends_with("+json") && !is_patch && subtype.bytes().all(is_token))
     })
 }
 

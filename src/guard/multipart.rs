@@ -125,7 +125,10 @@ mod tests {
         let without = format!("{}{}", &BODY[..start], &BODY[end..]);
         let fields = parts(without.as_bytes(), "x").unwrap();
         assert_eq!(fields.len(), 1);
-        assert_eq!(part("x", "a", "b").unwrap().as_str(), "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n");
+        assert_eq!(
+            part("x", "a", "b").unwrap().as_str(),
+            "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n"
+        );
     }
 
     #[test]

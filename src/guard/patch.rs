@@ -131,9 +131,11 @@ fn decide(
             let outcomes: Vec<_> = whole
                 .members()
                 .iter()
-                .map(|member| {
-                    if is_value(member) { Outcome::Put(bytes.clone()) } else { Outcome::Keep }
-                })
+                .map(
+                    |member| {
+                        if is_value(member) { Outcome::Put(bytes.clone()) } else { Outcome::Keep }
+                    },
+                )
                 .collect();
             rebuild(text, whole, &outcomes, &[])
         }

@@ -21,8 +21,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use self::names::parameter;
-use self::pairs::{Pair, Semicolons};
 pub use self::pairs::Malformed;
+use self::pairs::{Pair, Semicolons};
 use crate::policy::plan::{Plan, View, folded};
 use crate::policy::query::{Dialect, Oracle, QueryRules};
 
@@ -188,6 +188,10 @@ fn refused_pairs(
         })
         .map(|(at, _)| at)
         .collect();
+    // What half the world calls a page or an order may be a field here.
+    bad.extend(
+        pairs.iter().enumerate().filter(|(_, pair)| judge.is_restricted(pair)).map(|(at, _)| at),
+    );
     // A name that is still encoded when it is decoded is another one to whoever decodes twice.
     bad.extend(
         pairs.iter().enumerate().filter(|(_, pair)| pair.name.contains('%')).map(|(at, _)| at),
@@ -198,9 +202,8 @@ fn refused_pairs(
 /// Everything that the pairs ask for.
 fn reading(rules: &QueryRules, resource: &str, pairs: &[Pair]) -> Reading {
     let mut found = Reading::new();
-    let is_one_of = |list: &[String], name: &str| {
-        list.iter().any(|known| parameter(known) == parameter(name))
-    };
+    let is_one_of =
+        |list: &[String], name: &str| list.iter().any(|known| parameter(known) == parameter(name));
     for (at, pair) in pairs.iter().enumerate() {
         let head = pair.name.split('[').next().unwrap_or_default();
         let named = |list: &[String]| is_one_of(list, &pair.name) || is_one_of(list, head);
@@ -268,6 +271,19 @@ impl Judge<'_> {
             && self.sight.plan(self.resource).is_some_and(|plan| !plan.restricts_below(path))
     }
 
+    /// Whether a parameter has the name of a field that policies know and the role may not ask by,
+    /// and the resource does not say that it is something else.
+    fn is_restricted(&self, pair: &Pair) -> bool {
+        let head = pair.name.split('[').next().unwrap_or_default();
+        let declared = [&self.rules.ignore, &self.rules.search, &self.rules.ordering];
+        let is_declared = declared
+            .iter()
+            .any(|list| list.iter().any(|known| parameter(known) == parameter(head)));
+        !is_declared
+            && self.sight.knows(self.resource, head)
+            && !self.may_compare(&[head.to_owned()])
+    }
+
     /// What may be seen at a path, in the record itself and in every record that it leads to.
     fn view(&self, path: &[String]) -> View {
         view(self.sight, self.resource, path)
@@ -314,9 +330,7 @@ fn view(sight: &dyn Sight, resource: &str, path: &[String]) -> View {
         for (at, name) in (start..).zip(rest) {
             for (member, other) in &rules.relations {
                 let further = (other.as_str(), at + 1);
-                if folded(member) == folded(name)
-                    && at + 1 < path.len()
-                    && !ways.contains(&further)
+                if folded(member) == folded(name) && at + 1 < path.len() && !ways.contains(&further)
                 {
                     ways.push(further);
                 }

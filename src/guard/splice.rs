@@ -37,7 +37,8 @@ pub(super) fn rebuild(
             out.push(b',');
         }
     };
-    let behind = |at: usize| children.get(at + 1).map_or(value.end - 1, |next: &Child| next.lead - 1);
+    let behind =
+        |at: usize| children.get(at + 1).map_or(value.end - 1, |next: &Child| next.lead - 1);
     for (at, (child, outcome)) in children.iter().zip(outcomes).enumerate() {
         let replaced = match outcome {
             Outcome::Drop => continue,
@@ -83,7 +84,12 @@ mod tests {
         check(text, &[Keep, Drop, Keep], &[], r#"{ "a" : 1.10 ,"c" :3 }"#);
         check(text, &[Keep, Keep, Drop], &[], r#"{ "a" : 1.10 , "b":[ 2 ]}"#);
         check(text, &[Drop, Drop, Drop], &[r#""d":4"#], r#"{"d":4}"#);
-        check(text, &[Keep, Put(b"7".to_vec()), Drop], &[r#""d":4"#], r#"{ "a" : 1.10 , "b":7,"d":4}"#);
+        check(
+            text,
+            &[Keep, Put(b"7".to_vec()), Drop],
+            &[r#""d":4"#],
+            r#"{ "a" : 1.10 , "b":7,"d":4}"#,
+        );
         check("{}", &[], &[r#""d":4"#], r#"{"d":4}"#);
         check("[1, 2]", &[Drop, Keep], &[], "[ 2]");
     }

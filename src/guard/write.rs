@@ -122,12 +122,7 @@ impl From<Unreadable> for Denied {
 ///
 /// # Errors
 /// It has no reading, or more than one.
-pub fn look(
-    rights: &Rights<'_>,
-    form: &Form,
-    update: Update,
-    body: &[u8],
-) -> Result<Look, Denied> {
+pub fn look(rights: &Rights<'_>, form: &Form, update: Update, body: &[u8]) -> Result<Look, Denied> {
     let whole_is_open = rights.plan.automaton.is_inert(&rights.plan.automaton.root());
     let (has_violations, may_hold_masks) = match form {
         Form::Json | Form::MergePatch => {
@@ -214,7 +209,6 @@ pub fn settle(
     };
     walk.finish(body)
 }
-
 
 #[cfg(test)]
 mod tests;

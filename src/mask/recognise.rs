@@ -49,8 +49,9 @@ pub fn may_be_mask(strategy: &Strategy, raw: &[u8]) -> bool {
         Strategy::Hash => text.is_some_and(hash::has_form),
         Strategy::Encrypt => text.is_some_and(|text| text.starts_with(encrypt::PREFIX)),
         Strategy::Tokenize => text.is_some_and(|text| text.starts_with(tokenize::PREFIX)),
-        Strategy::Partial(options) => text
-            .is_some_and(|text| text.contains(options.mask_char) || text == "[REDACTED]"),
+        Strategy::Partial(options) => {
+            text.is_some_and(|text| text.contains(options.mask_char) || text == "[REDACTED]")
+        }
         Strategy::Redact { text: fixed } => text == Some(fixed),
         Strategy::Typed(replacement) => match replacement {
             JsonReplacement::Null => raw == b"null",
@@ -84,11 +85,18 @@ mod tests {
             let expect = Recognised::Value(br#""a@b.c""#.to_vec());
             assert_eq!(ring(&["k1", "k2"]).recognise(&text, "acme", "lead.email"), expect);
             for (tenant, field) in [("globex", "lead.email"), ("acme", "lead.phone"), ("", "")] {
-                assert_eq!(ring(&["k1", "k2"]).recognise(&text, tenant, field), Recognised::Foreign);
+                assert_eq!(
+                    ring(&["k1", "k2"]).recognise(&text, tenant, field),
+                    Recognised::Foreign
+                );
             }
         }
         for text in ["", "enc:", "token_", "token_of_esteem", "enc:k1", "hash:00", "a@b.c"] {
-            assert_eq!(ring(&["k1", "k2"]).recognise(text, "acme", "lead.email"), Recognised::NoMask, "{text}");
+            assert_eq!(
+                ring(&["k1", "k2"]).recognise(text, "acme", "lead.email"),
+                Recognised::NoMask,
+                "{text}"
+            );
         }
     }
 

@@ -152,9 +152,8 @@ impl Plan {
         let mut places = vec![automaton.root()];
         for (at, name) in path.iter().enumerate() {
             let wanted = folded(name.as_ref());
-            let is_like = |name: &[u8]| {
-                std::str::from_utf8(name).is_ok_and(|name| folded(name) == wanted)
-            };
+            let is_like =
+                |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| folded(name) == wanted);
             let mut next: Vec<_> = places
                 .iter()
                 .flat_map(|place| {
@@ -198,7 +197,10 @@ impl Plan {
     pub fn restricts_below<S: AsRef<str>>(&self, path: &[S]) -> bool {
         self.restricted.iter().any(|names| {
             names.len() > path.len()
-                && names.iter().zip(path).all(|(name, asked)| folded(name) == folded(asked.as_ref()))
+                && names
+                    .iter()
+                    .zip(path)
+                    .all(|(name, asked)| folded(name) == folded(asked.as_ref()))
         })
     }
 }
@@ -276,11 +278,8 @@ const REDACT: Slot = Slot(0);
 
 impl<'a> Builder<'a> {
     fn new(object_type: &'a str) -> Self {
-        let redact = MaskSlot {
-            field: String::new(),
-            strategy: Strategy::default(),
-            detokenize: false,
-        };
+        let redact =
+            MaskSlot { field: String::new(), strategy: Strategy::default(), detokenize: false };
         Self {
             object_type,
             patterns: Vec::new(),
@@ -371,7 +370,9 @@ impl<'a> Builder<'a> {
                     self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
                 }
             }
-            Purpose::Read | Purpose::Write | Purpose::Record => self.add_inside(&entry.path, records, meaning),
+            Purpose::Read | Purpose::Write | Purpose::Record => {
+                self.add_inside(&entry.path, records, meaning)
+            }
         }
     }
 
@@ -489,9 +490,9 @@ impl PolicyJudge {
 
     /// The mask of this place, if the registry knows it.
     fn registered(&self, in_record: bool, found: &Found) -> Verdict {
-        let is_known = self.meanings(found.accepted).any(
-            |meaning| matches!(meaning, Meaning::Mask { side, .. } if side.covers(in_record)),
-        );
+        let is_known = self
+            .meanings(found.accepted)
+            .any(|meaning| matches!(meaning, Meaning::Mask { side, .. } if side.covers(in_record)));
         let scalar =
             if is_known { Action::Replace(self.slot(in_record, found)) } else { Action::Keep };
         Verdict { scalar, container: Action::Keep, holds: false }

@@ -115,7 +115,8 @@ impl Governance {
         // Without a role there is nothing that could give a right.
         if scope.is_some()
             && key.purpose != Purpose::Registry
-            && (roles.is_empty() || roles.len() != key.roles.len()) {
+            && (roles.is_empty() || roles.len() != key.roles.len())
+        {
             return Err(Refusal::Internal);
         }
         Plan::compile(scope, &roles, &self.set.global, key.purpose).map_err(|_| Refusal::Internal)
@@ -232,9 +233,8 @@ impl Sight for CallerSight<'_> {
     fn knows(&self, resource: &str, name: &str) -> bool {
         let set = &self.governance.set;
         let Some(resource) = set.resources.get(resource) else { return false };
-        let is_it = |path: &FieldPath| {
-            path.last_name().is_some_and(|known| folded(known) == folded(name))
-        };
+        let is_it =
+            |path: &FieldPath| path.last_name().is_some_and(|known| folded(known) == folded(name));
         let registered = resource.fields.iter().map(|field| &field.path);
         let ruled = set.roles.values().filter_map(|role| role.resources.get(&resource.name));
         let ruled = ruled.flat_map(|here| &here.entries).map(|entry| &entry.path);

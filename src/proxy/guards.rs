@@ -101,8 +101,7 @@ fn guard_search(
         _ => return Err(Refusal::RequestNotJson.into()),
     };
     let verdict = query::decide_body(sight, &route.resource.name, is_json, body);
-    let malformed =
-        if is_json { Refusal::RequestJsonInvalid } else { Refusal::RequestFormInvalid };
+    let malformed = if is_json { Refusal::RequestJsonInvalid } else { Refusal::RequestFormInvalid };
     match verdict.map_err(|Malformed| malformed)? {
         Verdict::Fine => Ok(()),
         Verdict::Refused { parameters } => {
@@ -162,8 +161,7 @@ impl Write<'_> {
             Fresh::Absent => Known::Absent,
             Fresh::Unreadable => Known::Unknown,
         };
-        let settled =
-            guard::settle(&rights, &form, update, &body, known).map_err(denied)?;
+        let settled = guard::settle(&rights, &form, update, &body, known).map_err(denied)?;
         let Settled { body: changed, tally, reported } = settled;
         let written = &mut begun.exchange.written;
         written.stripped = tally.stripped;

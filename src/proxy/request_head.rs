@@ -175,11 +175,8 @@ impl Forwarding<'_> {
         body_length: usize,
     ) -> Result<RequestHeader> {
         let target = path.with_query(query);
-        let mut head = RequestHeader::build(
-            method.clone(),
-            target.as_bytes(),
-            Some(from.headers.len() + 6),
-        )?;
+        let mut head =
+            RequestHeader::build(method.clone(), target.as_bytes(), Some(from.headers.len() + 6))?;
         let by_hop = named_by_connection(&from.headers);
         for (name, value) in &from.headers {
             let is_withheld = is_withheld(name, value, method);

@@ -19,7 +19,13 @@ struct Plans {
 }
 
 static PLANS: LazyLock<Plans> = LazyLock::new(|| {
-    let entries = || vec![(path("$..ssn"), Mode::Hidden), (path("$..email"), Mode::Mask), (path("$..id"), Mode::View)];
+    let entries = || {
+        vec![
+            (path("$..ssn"), Mode::Hidden),
+            (path("$..email"), Mode::Mask),
+            (path("$..id"), Mode::View),
+        ]
+    };
     let made = |purpose| plan("$", Mode::Edit, entries(), purpose).expect("the plan is simple");
     Plans {
         read: made(Purpose::Read),

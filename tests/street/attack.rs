@@ -102,7 +102,11 @@ async fn a_hidden_field_is_found_by_nobody_who_may_not_see_it() {
 
     for field in ["ssn", "email"] {
         for lookup in ["startswith", "istartswith", "contains", "endswith", "exact", "iexact"] {
-            assert_eq!(by_beginnings(&gate, "sales_rep", field, lookup).await, "", "{field} {lookup}");
+            assert_eq!(
+                by_beginnings(&gate, "sales_rep", field, lookup).await,
+                "",
+                "{field} {lookup}"
+            );
         }
         assert_eq!(by_ranges(&gate, "sales_rep", field).await, "");
         assert_eq!(by_order(&gate, "sales_rep", field).await, None);
@@ -133,12 +137,20 @@ async fn a_hidden_field_is_found_by_nobody_who_may_not_see_it() {
         let answer = gate.get(&target).as_role("sales_rep").send().await;
         answer.expect_problem(403, "oracle_param");
     }
-    gate.get("/api/v1/leads/?ssn=%zz").as_role("sales_rep").send().await.expect_problem(400, "bad_query");
+    gate.get("/api/v1/leads/?ssn=%zz")
+        .as_role("sales_rep")
+        .send()
+        .await
+        .expect_problem(400, "bad_query");
     let is_lists = |target: &str| target.starts_with("/api/v1/leads/?");
-    let asked: Vec<_> = crm.requests().into_iter().filter(|request| {
-        let token = request.headers.get("authorization").map(|value| value.as_bytes().to_vec());
-        is_lists(&request.target) && token.as_deref() == Some(b"Bearer demo-sales_rep")
-    }).collect();
+    let asked: Vec<_> = crm
+        .requests()
+        .into_iter()
+        .filter(|request| {
+            let token = request.headers.get("authorization").map(|value| value.as_bytes().to_vec());
+            is_lists(&request.target) && token.as_deref() == Some(b"Bearer demo-sales_rep")
+        })
+        .collect();
     assert!(asked.is_empty(), "{:?}", asked.first().map(|request| &request.target));
 }
 
@@ -173,7 +185,8 @@ async fn world(ssn: &str, email: &str) -> (Upstream, Gate) {
 #[tokio::test(flavor = "multi_thread")]
 async fn worlds_that_differ_in_secrets_look_alike() {
     // The mask of an address shows its length and its domain, so these differ in neither.
-    let secrets = [("900-11-1111", "jo.aaaa@example.com"), ("987-65-4321-long", "jo.zzzz@example.com")];
+    let secrets =
+        [("900-11-1111", "jo.aaaa@example.com"), ("987-65-4321-long", "jo.zzzz@example.com")];
     let (one, other) = loop {
         let one = world(secrets[0].0, secrets[0].1).await;
         let other = world(secrets[1].0, secrets[1].1).await;
@@ -239,25 +252,31 @@ async fn worlds_that_differ_in_secrets_look_alike() {
         (
             "PATCH",
             lead.clone(),
-            sends("application/json-patch+json", json!([{"op":"test","path":"/ssn","value":ssn}]).to_string()),
+            sends(
+                "application/json-patch+json",
+                json!([{"op":"test","path":"/ssn","value":ssn}]).to_string(),
+            ),
         ),
         (
             "PATCH",
             lead.clone(),
-            sends("application/json-patch+json", json!([{"op":"copy","from":"/ssn","path":"/title"}]).to_string()),
+            sends(
+                "application/json-patch+json",
+                json!([{"op":"copy","from":"/ssn","path":"/title"}]).to_string(),
+            ),
         ),
     ];
     let conditional = |value: &str| -> Dress {
         let value = value.to_owned();
         Box::new(move |ask| ask.header("If-Match", &value).json(r#"{"status":"nonsense"}"#))
     };
-    let writes = ["PUT", "PATCH", "DELETE"].map(|method| (method, lead.clone(), conditional(&etag)));
+    let writes =
+        ["PUT", "PATCH", "DELETE"].map(|method| (method, lead.clone(), conditional(&etag)));
     let mut told_apart = 0;
     for (method, target, dress) in attempts.into_iter().chain(writes) {
         // A host of its own would show in the links of a list.
-        let ask = |gate: &Gate, role: &str| {
-            dress(gate.request(method, &target).as_role(role)).send()
-        };
+        let ask =
+            |gate: &Gate, role: &str| dress(gate.request(method, &target).as_role(role)).send();
         let (first, second) = (ask(&one.1, "sales_rep").await, ask(&other.1, "sales_rep").await);
         let hosts = |text: String, gate: &Gate| text.replace(&gate.data.to_string(), "GATE");
         assert_eq!(

@@ -109,9 +109,10 @@ async fn no_spelling_reaches_a_record_ungoverned() {
     // What did reach the CRM is written as the policies have it.
     for request in crm.requests() {
         let path = request.target.split('?').next().unwrap();
-        let is_lead = path.trim_end_matches('/').rsplit_once('/').is_some_and(|(before, _)| {
-            before == "/api/v1/leads"
-        });
+        let is_lead = path
+            .trim_end_matches('/')
+            .rsplit_once('/')
+            .is_some_and(|(before, _)| before == "/api/v1/leads");
         let is_open = path == "/favicon.ico";
         let looks_like_one = path.to_ascii_lowercase().contains("leads");
         assert!(is_lead || is_open || !looks_like_one, "{}", request.target);

@@ -161,8 +161,7 @@ async fn the_record_is_read_with_the_credentials_of_its_writer_and_its_validator
         let (write_head, write_body) = write.split_once("\r\n\r\n").unwrap();
         assert!(write_head.to_ascii_lowercase().contains("if-match: \"v7\""), "{write}");
         let body: Value = serde_json::from_str(write_body).unwrap();
-        let expect =
-            json!({"id":1,"status":"x","email":"john@example.com","ssn":"900"});
+        let expect = json!({"id":1,"status":"x","email":"john@example.com","ssn":"900"});
         assert_eq!(body, expect);
         assert!(write_head.contains(&format!("Content-Length: {}", write_body.len())), "{write}");
     }
@@ -207,9 +206,24 @@ async fn forms_patches_and_everything_else() {
         ("application/x-www-form-urlencoded", "status=%zz", 400, "request_form_invalid"),
         ("multipart/form-data; boundary=b", &part("ssn"), 403, "field_not_writable"),
         ("multipart/form-data; boundary=c", &part("status"), 400, "request_form_invalid"),
-        ("application/json-patch+json", r#"[{"op":"remove","path":"/ssn"}]"#, 403, "field_not_writable"),
-        ("application/json-patch+json", r#"[{"op":"copy","from":"/ssn","path":"/title"}]"#, 403, "field_not_writable"),
-        ("application/json-patch+json", r#"[{"op":"test","path":"/ssn","value":"900-01-0001"}]"#, 403, "field_not_writable"),
+        (
+            "application/json-patch+json",
+            r#"[{"op":"remove","path":"/ssn"}]"#,
+            403,
+            "field_not_writable",
+        ),
+        (
+            "application/json-patch+json",
+            r#"[{"op":"copy","from":"/ssn","path":"/title"}]"#,
+            403,
+            "field_not_writable",
+        ),
+        (
+            "application/json-patch+json",
+            r#"[{"op":"test","path":"/ssn","value":"900-01-0001"}]"#,
+            403,
+            "field_not_writable",
+        ),
         ("application/json-patch+json", "{}", 400, "request_form_invalid"),
         ("application/merge-patch+json", r#"{"ssn":null}"#, 403, "field_not_writable"),
         ("application/json", r#"{"status":"x","status":"y"}"#, 400, "request_json_invalid"),

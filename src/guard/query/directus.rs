@@ -6,8 +6,7 @@ use super::pairs::Pair;
 use super::{Asked, Path, flatten, searched};
 
 /// Words of `aggregate` and of functions in names, such as `year(date)`.
-const FUNCTIONS: [&str; 8] =
-    ["year", "month", "week", "day", "weekday", "hour", "minute", "count"];
+const FUNCTIONS: [&str; 8] = ["year", "month", "week", "day", "weekday", "hour", "minute", "count"];
 
 pub(super) fn read(pair: &Pair) -> Vec<Asked> {
     let Some(parts) = brackets(&pair.name) else { return vec![Asked::Unread] };

@@ -10,8 +10,18 @@ const EXPRESSING: [&str; 4] = ["expression", "subQueryIn", "subQueryNotIn", "com
 
 /// Parameters that tell of no field. The filters they name are the CRM's own.
 const HARMLESS: [&str; 12] = [
-    "maxsize", "offset", "order", "asc", "primaryfilter", "boolfilterlist", "totalcount",
-    "collectionname", "onlymy", "useindex", "page", "skip",
+    "maxsize",
+    "offset",
+    "order",
+    "asc",
+    "primaryfilter",
+    "boolfilterlist",
+    "totalcount",
+    "collectionname",
+    "onlymy",
+    "useindex",
+    "page",
+    "skip",
 ];
 
 pub(super) fn read(pair: &Pair) -> Vec<Asked> {
@@ -29,10 +39,12 @@ pub(super) fn read(pair: &Pair) -> Vec<Asked> {
             inner.iter().flat_map(|pair| read(pair)).collect()
         }
         "searchparams" => {
-            let name = below.iter().skip(1).fold(
-                below.first().cloned().unwrap_or_default(),
-                |name, part| format!("{name}[{part}]"),
-            );
+            let name = below
+                .iter()
+                .skip(1)
+                .fold(below.first().cloned().unwrap_or_default(), |name, part| {
+                    format!("{name}[{part}]")
+                });
             read(&Pair { name, ..pair.clone() })
         }
         word if HARMLESS.contains(&word) => vec![Asked::Harmless],

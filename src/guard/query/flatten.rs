@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn bodies_are_pairs() {
         let pairs = json(br#"{"a":{"b":[1,{"c":"x"}]},"d":null,"e":[]}"#).unwrap();
-        let pairs: Vec<_> = pairs.iter().map(|pair| format!("{}={}", pair.name, pair.value)).collect();
+        let pairs: Vec<_> =
+            pairs.iter().map(|pair| format!("{}={}", pair.name, pair.value)).collect();
         assert_eq!(pairs, ["a[b][0]=1", "a[b][1][c]=x", "d=", "e="]);
         for broken in ["[]", "7", "{", r#"{"a]":1}"#, r#"{"a":1,"a":2}"#] {
             assert_eq!(json(broken.as_bytes()), Err(Malformed), "{broken}");

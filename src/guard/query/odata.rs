@@ -10,11 +10,42 @@ use super::{Asked, Path, searched};
 
 /// Functions of `$filter` and `$orderby` that only look at their arguments.
 const FUNCTIONS: [&str; 36] = [
-    "contains", "startswith", "endswith", "substringof", "indexof", "length", "substring",
-    "tolower", "toupper", "trim", "concat", "matchespattern", "year", "month", "day", "hour",
-    "minute", "second", "fractionalseconds", "date", "time", "totaloffsetminutes",
-    "totalseconds", "now", "mindatetime", "maxdatetime", "round", "floor", "ceiling", "cast",
-    "isof", "hassubset", "hassubsequence", "geo.distance", "geo.length", "geo.intersects",
+    "contains",
+    "startswith",
+    "endswith",
+    "substringof",
+    "indexof",
+    "length",
+    "substring",
+    "tolower",
+    "toupper",
+    "trim",
+    "concat",
+    "matchespattern",
+    "year",
+    "month",
+    "day",
+    "hour",
+    "minute",
+    "second",
+    "fractionalseconds",
+    "date",
+    "time",
+    "totaloffsetminutes",
+    "totalseconds",
+    "now",
+    "mindatetime",
+    "maxdatetime",
+    "round",
+    "floor",
+    "ceiling",
+    "cast",
+    "isof",
+    "hassubset",
+    "hassubsequence",
+    "geo.distance",
+    "geo.length",
+    "geo.intersects",
 ];
 
 /// Words between operands.
@@ -25,15 +56,45 @@ const OPERATORS: [&str; 26] = [
 
 /// Transformations and methods of `$apply`.
 const TRANSFORMATIONS: [&str; 27] = [
-    "filter", "groupby", "aggregate", "compute", "expand", "concat", "identity", "search",
-    "topcount", "topsum", "toppercent", "bottomcount", "bottomsum", "bottompercent", "orderby",
-    "top", "skip", "rollup", "with", "from", "sum", "min", "max", "average", "countdistinct",
-    "$count", "nest",
+    "filter",
+    "groupby",
+    "aggregate",
+    "compute",
+    "expand",
+    "concat",
+    "identity",
+    "search",
+    "topcount",
+    "topsum",
+    "toppercent",
+    "bottomcount",
+    "bottomsum",
+    "bottompercent",
+    "orderby",
+    "top",
+    "skip",
+    "rollup",
+    "with",
+    "from",
+    "sum",
+    "min",
+    "max",
+    "average",
+    "countdistinct",
+    "$count",
+    "nest",
 ];
 
 /// Types before a string, as in `duration'P1D'`.
 const LITERAL_TYPES: [&str; 9] = [
-    "duration", "binary", "geography", "geometry", "datetime", "datetimeoffset", "guid", "time",
+    "duration",
+    "binary",
+    "geography",
+    "geometry",
+    "datetime",
+    "datetimeoffset",
+    "guid",
+    "time",
     "x",
 ];
 
@@ -43,9 +104,11 @@ pub(super) fn read(pair: &Pair) -> Vec<Asked> {
     if pair.name.starts_with('@') {
         return expression(value, &Path::new(), false);
     }
-    option(&pair.name, value, &Path::new(), 0).unwrap_or_else(|| match pair.name.strip_prefix('$') {
-        Some(_) => vec![Asked::Unread],
-        None => super::plain::read(pair),
+    option(&pair.name, value, &Path::new(), 0).unwrap_or_else(|| {
+        match pair.name.strip_prefix('$') {
+            Some(_) => vec![Asked::Unread],
+            None => super::plain::read(pair),
+        }
     })
 }
 
@@ -69,8 +132,8 @@ fn option(name: &str, value: &str, prefix: &Path, level: usize) -> Option<Vec<As
         "search" => vec![searched(value)],
         "select" => items(value, prefix, level),
         "expand" => items(value, prefix, level),
-        "top" | "skip" | "count" | "inlinecount" | "format" | "skiptoken" | "deltatoken" | "levels"
-        | "schemaversion" | "index" | "id" => vec![Asked::Harmless],
+        "top" | "skip" | "count" | "inlinecount" | "format" | "skiptoken" | "deltatoken"
+        | "levels" | "schemaversion" | "index" | "id" => vec![Asked::Harmless],
         _ => return None,
     })
 }
@@ -114,9 +177,7 @@ fn items(value: &str, prefix: &Path, level: usize) -> Vec<Asked> {
 /// Every field of an expression. `names_more` where `as` gives names and transformations stand.
 fn expression(text: &str, prefix: &Path, names_more: bool) -> Vec<Asked> {
     match tokens(text, Quotes::Doubled) {
-        Some(tokens) => {
-            fields(&tokens, prefix, names_more).unwrap_or_else(|| vec![Asked::Unread])
-        }
+        Some(tokens) => fields(&tokens, prefix, names_more).unwrap_or_else(|| vec![Asked::Unread]),
         None => vec![Asked::Unread],
     }
 }

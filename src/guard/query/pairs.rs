@@ -83,9 +83,8 @@ mod tests {
     #[track_caller]
     fn check(query: &str, expect: Option<&[(&str, &str)]>) {
         let found = read(query, Semicolons::Anywhere).ok();
-        let found = found.map(|pairs| {
-            pairs.into_iter().map(|pair| (pair.name, pair.value)).collect::<Vec<_>>()
-        });
+        let found = found
+            .map(|pairs| pairs.into_iter().map(|pair| (pair.name, pair.value)).collect::<Vec<_>>());
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         assert_eq!(found, expect.map(|pairs| pairs.iter().map(own).collect()), "{query}");
     }

@@ -7,52 +7,166 @@ use super::{Asked, Path, searched};
 
 /// Parameters whose values name fields to sort or group by.
 const NAMING: [&str; 24] = [
-    "ordering", "orderby", "order", "orderfield", "ordercolumn", "sort", "sortby", "sorts",
-    "sortfield", "sortcolumn", "sortorder", "sortkey", "group", "groupby", "groups", "distinct",
-    "aggregate", "facet", "facets", "facetby", "searchfield", "searchfields", "searchin", "having",
+    "ordering",
+    "orderby",
+    "order",
+    "orderfield",
+    "ordercolumn",
+    "sort",
+    "sortby",
+    "sorts",
+    "sortfield",
+    "sortcolumn",
+    "sortorder",
+    "sortkey",
+    "group",
+    "groupby",
+    "groups",
+    "distinct",
+    "aggregate",
+    "facet",
+    "facets",
+    "facetby",
+    "searchfield",
+    "searchfields",
+    "searchin",
+    "having",
 ];
 
 /// Parameters whose values name fields to be in the answer.
 const SHOWING: [&str; 14] = [
-    "fields", "field", "select", "columns", "column", "attributes", "properties", "props",
-    "include", "includes", "expand", "embed", "with", "only",
+    "fields",
+    "field",
+    "select",
+    "columns",
+    "column",
+    "attributes",
+    "properties",
+    "props",
+    "include",
+    "includes",
+    "expand",
+    "embed",
+    "with",
+    "only",
 ];
 
 /// Parameters that search in many fields.
 const SEARCHING: [&str; 14] = [
-    "q", "query", "s", "search", "searchtext", "searchterm", "term", "terms", "keyword",
-    "keywords", "text", "textfilter", "fulltext", "quicksearch",
+    "q",
+    "query",
+    "s",
+    "search",
+    "searchtext",
+    "searchterm",
+    "term",
+    "terms",
+    "keyword",
+    "keywords",
+    "text",
+    "textfilter",
+    "fulltext",
+    "quicksearch",
 ];
 
 /// Parameters whose values are expressions of some language.
 const EXPRESSING: [&str; 12] = [
-    "filter", "filters", "where", "rsql", "fiql", "rql", "sql", "soql", "criteria", "conditions",
-    "expression", "jql",
+    "filter",
+    "filters",
+    "where",
+    "rsql",
+    "fiql",
+    "rql",
+    "sql",
+    "soql",
+    "criteria",
+    "conditions",
+    "expression",
+    "jql",
 ];
 
 /// Parameters that ask for no field.
 const HARMLESS: [&str; 16] = [
-    "page", "pagesize", "perpage", "pagenumber", "limit", "offset", "skip", "top", "start",
-    "count", "size", "cursor", "after", "before", "format", "maxresults",
+    "page",
+    "pagesize",
+    "perpage",
+    "pagenumber",
+    "limit",
+    "offset",
+    "skip",
+    "top",
+    "start",
+    "count",
+    "size",
+    "cursor",
+    "after",
+    "before",
+    "format",
+    "maxresults",
 ];
 
 /// Members of a search body whose text is the name of a field.
 const NAMES_A_FIELD: [&str; 14] = [
-    "field", "fieldname", "attribute", "attributename", "property", "propertyname", "column",
-    "columnname", "key", "path", "member", "dimension", "measure", "target",
+    "field",
+    "fieldname",
+    "attribute",
+    "attributename",
+    "property",
+    "propertyname",
+    "column",
+    "columnname",
+    "key",
+    "path",
+    "member",
+    "dimension",
+    "measure",
+    "target",
 ];
 
 /// Members of a search body that hold others and are no field.
 const FRAME: [&str; 22] = [
-    "filter", "filters", "filtergroups", "where", "and", "or", "not", "conditions", "condition",
-    "criteria", "rules", "must", "should", "mustnot", "bool", "sort", "sorts", "orderby", "order",
-    "query", "values", "groups",
+    "filter",
+    "filters",
+    "filtergroups",
+    "where",
+    "and",
+    "or",
+    "not",
+    "conditions",
+    "condition",
+    "criteria",
+    "rules",
+    "must",
+    "should",
+    "mustnot",
+    "bool",
+    "sort",
+    "sorts",
+    "orderby",
+    "order",
+    "query",
+    "values",
+    "groups",
 ];
 
 /// Members of a search body that say how, not what.
 const MANNER: [&str; 16] = [
-    "operator", "op", "comparator", "type", "value", "direction", "dir", "limit", "offset",
-    "page", "highvalue", "logic", "conjunction", "combinator", "size", "asc",
+    "operator",
+    "op",
+    "comparator",
+    "type",
+    "value",
+    "direction",
+    "dir",
+    "limit",
+    "offset",
+    "page",
+    "highvalue",
+    "logic",
+    "conjunction",
+    "combinator",
+    "size",
+    "asc",
 ];
 
 pub(super) fn read(pair: &Pair) -> Vec<Asked> {
@@ -155,13 +269,42 @@ fn named(parts: &[&str]) -> Vec<Asked> {
 /// A name without a word at its end or start that may be an operator.
 fn glued(name: &str) -> Vec<String> {
     const OPERATORS: [&str; 34] = [
-        "eq", "ne", "neq", "not", "gt", "gte", "ge", "lt", "lte", "le", "like", "ilike", "in",
-        "nin", "contains", "icontains", "starts", "startswith", "ends", "endswith", "with",
-        "from", "to", "min", "max", "after", "before", "between", "null", "isnull", "exists",
-        "regex", "match", "is",
+        "eq",
+        "ne",
+        "neq",
+        "not",
+        "gt",
+        "gte",
+        "ge",
+        "lt",
+        "lte",
+        "le",
+        "like",
+        "ilike",
+        "in",
+        "nin",
+        "contains",
+        "icontains",
+        "starts",
+        "startswith",
+        "ends",
+        "endswith",
+        "with",
+        "from",
+        "to",
+        "min",
+        "max",
+        "after",
+        "before",
+        "between",
+        "null",
+        "isnull",
+        "exists",
+        "regex",
+        "match",
+        "is",
     ];
-    let is_operator =
-        |word: &str| OPERATORS.contains(&word.to_ascii_lowercase().as_str());
+    let is_operator = |word: &str| OPERATORS.contains(&word.to_ascii_lowercase().as_str());
     let mut words: Vec<&str> = name.split(['_', '-']).collect();
     let before = words.len();
     while words.len() > 1 && words.last().is_some_and(|word| is_operator(word)) {
@@ -227,7 +370,11 @@ mod tests {
 
     #[test]
     fn bodies() {
-        check_body(Plain, r#"{"filters":[{"field":"status","operator":"eq","value":"email"}],"limit":5}"#, true);
+        check_body(
+            Plain,
+            r#"{"filters":[{"field":"status","operator":"eq","value":"email"}],"limit":5}"#,
+            true,
+        );
         check_body(Plain, r#"{"status":"new"}"#, true);
         for body in [
             r#"{"ssn":"9"}"#,

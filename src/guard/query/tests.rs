@@ -33,10 +33,8 @@ pub(crate) struct Roles {
 
 impl Roles {
     fn new(dialect: &str, oracle: &str, extra: &str, role: &'static str, roles: &str) -> Self {
-        let lead = LEAD
-            .replace("ORACLE", oracle)
-            .replace("DIALECT", dialect)
-            .replace("EXTRA", extra);
+        let lead =
+            LEAD.replace("ORACLE", oracle).replace("DIALECT", dialect).replace("EXTRA", extra);
         let files = [
             SourceFile::new("resources/lead.yaml", lead),
             SourceFile::new("resources/account.yaml", ACCOUNT),
@@ -44,9 +42,9 @@ impl Roles {
             SourceFile::new("roles/admin.yaml", "role: admin\ndefault: edit"),
         ];
         let read = crate::policy::read("".as_ref(), &files);
-        let set = read.set.unwrap_or_else(|| {
-            panic!("{}", crate::diagnostic::render(&read.findings, false, 100))
-        });
+        let set = read
+            .set
+            .unwrap_or_else(|| panic!("{}", crate::diagnostic::render(&read.findings, false, 100)));
         Self { set, role }
     }
 }
@@ -69,9 +67,10 @@ impl Sight for Roles {
 
     fn knows(&self, resource: &str, name: &str) -> bool {
         self.set.resources.get(resource).is_some_and(|resource| {
-            resource.fields.iter().any(|field| {
-                field.path.last_name().is_some_and(|known| folded(known) == folded(name))
-            })
+            let ruled = self.set.roles.values().filter_map(|role| role.resources.get("lead"));
+            let ruled = ruled.flat_map(|here| &here.entries).map(|entry| &entry.path);
+            let mut known = resource.fields.iter().map(|field| &field.path).chain(ruled);
+            known.any(|path| path.last_name().is_some_and(|known| folded(known) == folded(name)))
         })
     }
 }
@@ -129,7 +128,10 @@ fn a_search_is_for_those_who_see_what_is_searched() {
     let fields = ", search_fields: [status, company_name]";
     assert_eq!(decided(fields, "refuse", "search=x"), Ok(Verdict::Fine));
     let parameters = || Ok(Verdict::Refused { parameters: vec!["search".to_owned()] });
-    assert_eq!(decided(", search_fields: [status, owner.email]", "refuse", "search=x"), parameters());
+    assert_eq!(
+        decided(", search_fields: [status, owner.email]", "refuse", "search=x"),
+        parameters()
+    );
     assert_eq!(decided("", "refuse", "search=x"), parameters());
     assert_eq!(decided("", "refuse", "search="), Ok(Verdict::Fine));
     let admin = Roles::new("django", "refuse", "", "admin", REP);
@@ -149,12 +151,29 @@ fn declared_parameters() {
 }
 
 #[test]
+fn a_field_may_be_called_like_a_parameter() {
+    let roles = "role: rep\nlead: { order: hidden, page: mask, status: view }";
+    for (word, _) in Dialect::ALL {
+        let rep = Roles::new(word, "refuse", "", "rep", roles);
+        for query in ["order=1", "page=2", "order[gt]=1", "Page=1"] {
+            let verdict = decide(&rep, "lead", query);
+            assert!(matches!(verdict, Ok(Verdict::Refused { .. })), "{word} {query}");
+        }
+        let other = Roles::new(word, "refuse", ", ignore: [page]", "rep", roles);
+        assert_eq!(decide(&other, "lead", "page=2"), Ok(Verdict::Fine), "{word}");
+    }
+}
+
+#[test]
 fn strict_resources_know_their_parameters() {
     let strict = ", strict: true, filters: [status, owner.name], ignore: [page]";
-    for fine in ["page=1&status=a&status__in=b", "owner__name=x", "account__name=x", "ordering=status"] {
+    for fine in
+        ["page=1&status=a&status__in=b", "owner__name=x", "account__name=x", "ordering=status"]
+    {
         assert_eq!(decided(strict, "refuse", fine), Ok(Verdict::Fine), "{fine}");
     }
-    for stray in ["what=1", "title=x", "ordering=title", "fields=title", "owner__phone=1", "ssn=1"] {
+    for stray in ["what=1", "title=x", "ordering=title", "fields=title", "owner__phone=1", "ssn=1"]
+    {
         assert!(matches!(decided(strict, "refuse", stray), Ok(Verdict::Refused { .. })), "{stray}");
     }
 }

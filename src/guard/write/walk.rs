@@ -1,14 +1,14 @@
 //! The walk over a body: each value with what may be written there, what its sender was shown of
 //! it, and what the CRM has.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use super::super::equal::equal;
+use super::super::Form;
+use super::super::equal::canonical_number;
 use super::super::splice::{Outcome, rebuild};
 use super::super::tree::{Content, Tree, Value};
 use super::super::violations::Careful;
 use super::super::write_back::{Registry, Spot, Text};
-use super::super::Form;
 use super::{Denied, MOST_NAMED, Rights, Settled, Tally, Update};
 use crate::json::automaton::StateId;
 use crate::json::navigate::{Action, Navigator as _, Verdict};
@@ -146,8 +146,7 @@ impl<'a> Walk<'a> {
     ) -> Outcome {
         if self.records.contains(&value.start) {
             let place = Place { spot: Some(self.registry.root()), ..place };
-            let below =
-                if self.update == Update::Replace { Scope::Whole } else { Scope::Partial };
+            let below = if self.update == Update::Replace { Scope::Whole } else { Scope::Partial };
             let (real, shown) = current;
             let at = At { place, value, real, shown, scope: Scope::Partial, below };
             return self.value(at);
@@ -162,9 +161,8 @@ impl<'a> Walk<'a> {
             let (scope, below) = (Scope::Partial, Scope::Partial);
             return self.value(At { place, value, real, shown, scope, below });
         }
-        let outcomes: Vec<_> = self.children(place, value, |walk, place, child, _| {
-            walk.outside(place, child, current)
-        });
+        let outcomes: Vec<_> = self
+            .children(place, value, |walk, place, child, _| walk.outside(place, child, current));
         rebuild(self.text, value, &outcomes, &[])
     }
 
@@ -184,9 +182,8 @@ impl<'a> Walk<'a> {
         if !is_frame || !value.is_container() {
             return self.no_attribute(place, value);
         }
-        let outcomes = self.children(place, value, |walk, place, child, _| {
-            walk.outside(place, child, current)
-        });
+        let outcomes = self
+            .children(place, value, |walk, place, child, _| walk.outside(place, child, current));
         Some(rebuild(self.text, value, &outcomes, &[]))
     }
 
@@ -204,7 +201,8 @@ impl<'a> Walk<'a> {
                 let data = self.careful().member(&self.rights.plan.automaton.root(), b"data");
                 let attributes = self.careful().member(&data, b"attributes");
                 let write = if of_attributes { attributes } else { place.write };
-                let outcomes = self.children(Place { write, spot: None }, value, Self::relationship);
+                let outcomes =
+                    self.children(Place { write, spot: None }, value, Self::relationship);
                 Some(rebuild(self.text, value, &outcomes, &[]))
             }
             _ => None,
@@ -409,10 +407,11 @@ impl<'a> Walk<'a> {
             .iter()
             .zip(&partners)
             .any(|(element, partner)| partner.is_none() && id_of(&element.value).is_none());
+        let taken: HashSet<usize> = partners.iter().flatten().copied().collect();
         let leaves_some = (0..real.elements().len()).any(|index| {
             let place = self.element(at.place, index);
             let element = real.element(index);
-            !partners.contains(&Some(index))
+            !taken.contains(&index)
                 && element.is_some_and(|element| !self.is_open_throughout(place, element))
         });
         if real.elements().len() != shown.elements().len() || (has_stranger && leaves_some) {
@@ -445,16 +444,16 @@ impl<'a> Walk<'a> {
         real: &Value,
         shown: &Value,
     ) -> Vec<Option<usize>> {
+        // An id that stands twice tells nothing.
+        let mut by_id: HashMap<String, Option<usize>> = HashMap::new();
+        for (index, element) in shown.elements().iter().enumerate() {
+            if let Some(id) = id_of(&element.value) {
+                by_id.entry(id).and_modify(|first| *first = None).or_insert(Some(index));
+            }
+        }
         let mut taken = HashSet::new();
         let elements = given.elements().iter().enumerate();
         let partners = elements.map(|(index, element)| {
-            let by_id = id_of(&element.value).and_then(|id| {
-                let mut same = shown.elements().iter().enumerate().filter(|(_, other)| {
-                    id_of(&other.value).is_some_and(|other| equal(id, other))
-                });
-                let (found, _) = same.next()?;
-                same.next().is_none().then_some(found)
-            });
             let in_place = || {
                 let shown = shown.element(index)?;
                 let spot = self.registry.element(spot, index as u64);
@@ -462,7 +461,10 @@ impl<'a> Walk<'a> {
                 let same = self.registry.is_as_shown(spot, &element.value, shown, real);
                 same.then_some(index)
             };
-            let found = if id_of(&element.value).is_some() { by_id } else { in_place() };
+            let found = match id_of(&element.value) {
+                Some(id) => by_id.get(&id).copied().flatten(),
+                None => in_place(),
+            };
             found.filter(|found| taken.insert(*found))
         });
         partners.collect()
@@ -539,6 +541,11 @@ impl<'a> Walk<'a> {
     }
 }
 
-fn id_of(value: &Value) -> Option<&Value> {
-    value.member("id").filter(|id| !id.is_container())
+/// The id of an element, as a text that equal ids share.
+fn id_of(value: &Value) -> Option<String> {
+    match &value.member("id")?.content {
+        Content::Number(digits) => Some(canonical_number(digits)),
+        Content::Text(text) => Some(format!("\"{text}")),
+        Content::Null | Content::Bool(_) | Content::List(_) | Content::Object(_) => None,
+    }
 }

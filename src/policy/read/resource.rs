@@ -128,7 +128,9 @@ impl Reader {
                 let message = format!("the mask of `{}` cannot be undone", key.name);
                 let finding = Finding::error("policy::detokenize_irreversible", message)
                     .label("there is nothing to turn back")
-                    .help("only `mask: tokenize` and `mask: encrypt` can be turned back into values");
+                    .help(
+                        "only `mask: tokenize` and `mask: encrypt` can be turned back into values",
+                    );
                 self.report(finding, node.span);
             }
             Some(wanted)
