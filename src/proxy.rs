@@ -14,6 +14,7 @@ mod context;
 mod fresh_read;
 mod gate;
 mod governance;
+mod guards;
 pub(crate) mod head_clock;
 mod masking;
 mod passthrough;
@@ -25,6 +26,7 @@ mod scorer;
 mod sightings;
 mod upstream;
 mod views;
+mod write_back;
 
 pub use activities::ObservedActivities;
 pub use gate::{Gate, GateParts};

@@ -25,7 +25,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("condition", &["json"]),
     ("score", &["json"]),
     ("policy", &["diagnostic", "yaml", "json", "mask", "condition", "score"]),
-    ("guard", &["json"]),
+    ("guard", &["json", "mask", "policy"]),
     ("config", &["diagnostic", "yaml", "json"]),
     ("outbound", &["config"]),
     ("correlation", &[]),

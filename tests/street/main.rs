@@ -12,10 +12,12 @@
 )]
 
 mod answers;
+mod attack;
 mod callers;
 mod canary;
 mod drain;
 mod faults;
+mod guarded_writes;
 mod harness;
 mod heads;
 mod limits;
@@ -28,4 +30,5 @@ mod raw;
 mod reload;
 mod roles;
 mod scores;
+mod spellings;
 mod writes;
