@@ -371,7 +371,7 @@ impl<'a> Builder<'a> {
                 }
             }
             Purpose::Read | Purpose::Write | Purpose::Record => {
-                self.add_inside(&entry.path, records, meaning)
+                self.add_inside(&entry.path, records, meaning);
             }
         }
     }
@@ -384,7 +384,7 @@ impl<'a> Builder<'a> {
 
 /// The names of a path; steps that go to any element have none.
 fn names_of(path: &FieldPath) -> Vec<String> {
-    let selectors = path.segments().iter().flat_map(|segment| segment.selectors.first());
+    let selectors = path.segments().iter().filter_map(|segment| segment.selectors.first());
     let names = selectors.filter_map(|selector| match selector {
         Selector::Name(name) => Some(name.clone()),
         _ => None,

@@ -81,13 +81,33 @@ pub(super) fn check(head: &RequestHeader, limit: usize) -> Result<(), Refusal> {
     }
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
-    match (first, second, head.uri.authority()) {
+    let authority = authority(head)?;
+    match (first, second, authority) {
         (_, Some(_), _) | (None, _, None) => Err(Refusal::MalformedRequest),
         // Absolute form, or HTTP/2: both must name the same host.
-        (Some(host), None, Some(authority)) if host != authority.as_str() => {
-            Err(Refusal::MalformedRequest)
-        }
+        (Some(host), None, Some(authority)) if host != authority => Err(Refusal::MalformedRequest),
         _ => Ok(()),
+    }
+}
+
+/// The host that the request target names. The parser in front takes the path out of an absolute
+/// form and keeps the rest for the wire only; a target that is neither a path nor an absolute form
+/// has become `/` for it, and is not what it says.
+fn authority(head: &RequestHeader) -> Result<Option<&str>, Refusal> {
+    if let Some(authority) = head.uri.authority() {
+        return Ok(Some(authority.as_str()));
+    }
+    let raw = std::str::from_utf8(head.raw_path()).map_err(|_| Refusal::MalformedRequest)?;
+    if raw.starts_with('/') || raw == "*" || head.method == Method::CONNECT {
+        return Ok(None);
+    }
+    let (scheme, rest) = raw.split_once("://").ok_or(Refusal::MalformedRequest)?;
+    let is_web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    let authority = rest.split(['/', '?', '#']).next().filter(|name| !name.is_empty());
+    if is_web {
+        authority.map(Some).ok_or(Refusal::MalformedRequest)
+    } else {
+        Err(Refusal::MalformedRequest)
     }
 }
 
@@ -298,8 +318,16 @@ mod tests {
             head("GET", "/", &[("Host", "x"), ("Host", "x")]),
             head("GET", "/", &[("Host", "x"), ("x_role", "admin")]),
             head("GET", "http://y/", &[("Host", "x")]),
+            head("GET", "http://x@y/", &[("Host", "y")]),
+            head("GET", "http:///a", &[("Host", "x")]),
+            head("GET", "ftp://x/", &[("Host", "x")]),
+            head("GET", "foo:bar://x/a", &[("Host", "x")]),
+            head("GET", "a/b", &[("Host", "x")]),
         ] {
             assert_eq!(check(&bad, 1000), Err(Refusal::MalformedRequest), "{bad:?}");
+        }
+        for good in ["http://x/", "HTTP://x/a?b=http://y/", "https://x", "/a?b=http://y/", "*"] {
+            assert_eq!(check(&head("GET", good, &[("Host", "x")]), 1000), Ok(()), "{good}");
         }
         let long = head("GET", "/", &[("Host", "x"), ("A", &"a".repeat(1000))]);
         assert_eq!(check(&long, 1000), Err(Refusal::HeadTooLarge));

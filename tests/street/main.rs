@@ -5,6 +5,7 @@
 mod attack;
 mod harness;
 mod passthrough;
+mod questions;
 mod roles;
 mod spellings;
 mod writes;
