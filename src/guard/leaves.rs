@@ -128,8 +128,8 @@ fn spell<'v>(
     is_open &= verdict.scalar == Action::Keep
         && (field.text.is_some() || verdict.container == Action::Keep);
     // A server that knows no paths in names takes the whole name for one.
-    let named = |other: &[u8]| other == field.name.as_bytes();
-    let literal = automaton.named_members(automaton.root(), named).next();
+    let is_whole = |other: &[u8]| other == field.name.as_bytes();
+    let literal = automaton.named_members(automaton.root(), is_whole).next();
     is_open &= literal.is_none_or(|place| automaton.verdict(&place).scalar == Action::Keep);
     let (real, shown) = current.unzip();
     Spelled { place, is_open, real, shown, names }

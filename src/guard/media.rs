@@ -91,8 +91,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(label: &str, expect: Option<Form>) {
-        assert_eq!(Form::of(label).ok(), expect, "{label}");
+    fn check(label: &str, expect: impl Into<Option<Form>>) {
+        assert_eq!(Form::of(label).ok(), expect.into(), "{label}");
     }
 
     #[test]

@@ -33,11 +33,11 @@ const MOST_NAMED: usize = 32;
 const MOST_STEPS: usize = 16;
 
 /// The names on the way to a field, as a question spells them.
-pub(self) type Path = Vec<String>;
+type Path = Vec<String>;
 
 /// What a parameter asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(self) enum Asked {
+enum Asked {
     /// The answer depends on the values of this field: filter, sort, group, aggregate, or the
     /// field under another name.
     Compared(Path),
@@ -56,7 +56,7 @@ pub(self) enum Asked {
 }
 
 /// What each pair asks for, by the pair's place.
-pub(self) type Reading = Vec<(usize, Asked)>;
+type Reading = Vec<(usize, Asked)>;
 
 /// What the caller may see of the resources, by their names.
 pub trait Sight {

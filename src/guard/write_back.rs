@@ -86,23 +86,25 @@ impl Registry<'_> {
         self.plan.automaton.element(&spot, index)
     }
 
-    fn slot(&self, spot: Spot) -> Option<&MaskSlot> {
-        let Action::Replace(slot) = self.plan.automaton.verdict(&spot).scalar else { return None };
-        self.plan.slots.get(usize::try_from(slot.0).ok()?)
+    fn entry(&self, spot: Spot) -> Option<&MaskSlot> {
+        let Action::Replace(number) = self.plan.automaton.verdict(&spot).scalar else {
+            return None;
+        };
+        self.plan.slots.get(usize::try_from(number.0).ok()?)
     }
 
     /// What a text is that stands where the caller may write.
     pub(super) fn recognise(&self, spot: Spot, text: &str) -> Text {
-        let (Some(slot), Some(keys)) = (self.slot(spot), self.keys) else { return Text::Plain };
-        if !slot.strategy.needs_key() {
+        let (Some(entry), Some(keys)) = (self.entry(spot), self.keys) else { return Text::Plain };
+        if !entry.strategy.needs_key() {
             return Text::Plain;
         }
-        match keys.recognise(text, self.tenant, &slot.field) {
-            Recognised::Value(value) => Text::Mask { value: slot.detokenize.then_some(value) },
+        match keys.recognise(text, self.tenant, &entry.field) {
+            Recognised::Value(value) => Text::Mask { value: entry.detokenize.then_some(value) },
             Recognised::Foreign => Text::Foreign,
-            Recognised::NoMask if slot.strategy == Strategy::Hash => {
+            Recognised::NoMask if entry.strategy == Strategy::Hash => {
                 let quoted = format!("\"{text}\"");
-                if may_be_mask(&slot.strategy, quoted.as_bytes()) {
+                if may_be_mask(&entry.strategy, quoted.as_bytes()) {
                     Text::Mask { value: None }
                 } else {
                     Text::Plain
@@ -114,8 +116,8 @@ impl Registry<'_> {
 
     /// Whether a value could be a mask of the field, where the current value is not known.
     pub(super) fn may_be_mask(&self, spot: Spot, raw: &[u8]) -> bool {
-        match self.slot(spot) {
-            Some(slot) => may_be_mask(&slot.strategy, raw),
+        match self.entry(spot) {
+            Some(entry) => may_be_mask(&entry.strategy, raw),
             None => may_be_mask(&Strategy::default(), raw),
         }
     }
@@ -160,18 +162,18 @@ impl Registry<'_> {
     /// Whether a text is a mask of `real` under any key: encryption never gives the same text
     /// twice, and keys rotate between a read and a write.
     fn is_mask_of(&self, spot: Spot, text: &str, real: &Value) -> bool {
-        let (Some(slot), Some(keys)) = (self.slot(spot), self.keys) else { return false };
-        match keys.recognise(text, self.tenant, &slot.field) {
+        let (Some(entry), Some(keys)) = (self.entry(spot), self.keys) else { return false };
+        match keys.recognise(text, self.tenant, &entry.field) {
             // Encryption hides which values are equal. If only the right one counted, a write
             // would tell; so whatever was encrypted for this field means "as it is".
-            Recognised::Value(_) if slot.strategy == Strategy::Encrypt => true,
+            Recognised::Value(_) if entry.strategy == Strategy::Encrypt => true,
             Recognised::Value(value) => {
                 Tree::parse(&value).is_ok_and(|tree| equal(&tree.root, real))
             }
             Recognised::Foreign => false,
             Recognised::NoMask => {
-                slot.strategy == Strategy::Hash
-                    && keys.is_hash_of(text, &compact(real), self.tenant, &slot.field)
+                entry.strategy == Strategy::Hash
+                    && keys.is_hash_of(text, &compact(real), self.tenant, &entry.field)
             }
         }
     }

@@ -539,7 +539,7 @@ impl<'a> Builder<'a> {
 
 /// The names of a path; steps that go to any element have none.
 fn names_of(path: &FieldPath) -> Vec<String> {
-    let selectors = path.segments().iter().flat_map(|segment| segment.selectors.first());
+    let selectors = path.segments().iter().filter_map(|segment| segment.selectors.first());
     let names = selectors.filter_map(|selector| match selector {
         Selector::Name(name) => Some(name.clone()),
         _ => None,

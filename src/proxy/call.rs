@@ -69,19 +69,19 @@ pub(super) async fn run(
     };
     let from = session.req_header();
     let target = (&call.path, query.as_deref());
-    let mut head = forwarding
+    let mut forwarded = forwarding
         .governed(from, &from.method, target, body.len())
         .map_err(|_| Refusal::MalformedRequest)?;
     if let Some(tag) = if_match
-        && !head.headers.contains_key(header::IF_MATCH)
+        && !forwarded.headers.contains_key(header::IF_MATCH)
     {
-        head.insert_header(header::IF_MATCH, tag).map_err(|_| Refusal::MalformedRequest)?;
+        forwarded.insert_header(header::IF_MATCH, tag).map_err(|_| Refusal::MalformedRequest)?;
     }
 
     let recording = record(gate, session.req_header(), begun, call, &trace).await?;
     begun.exchange.enter(Stage::Upstream, Instant::now());
     let asked = Instant::now();
-    let answered = ask(gate, session, &head, &body).await;
+    let answered = ask(gate, session, &forwarded, &body).await;
     begun.exchange.waited_for_upstream(asked.elapsed());
     begun.exchange.leave(Stage::Upstream, Instant::now());
     let (response, answer) = match answered {

@@ -39,8 +39,8 @@ pub(super) async fn guard(
     body: Bytes,
     held: &mut Share,
 ) -> Result<Guarded, Failure> {
-    let head = session.req_header();
-    let asked = head.uri.query();
+    let asking = session.req_header();
+    let asked = asking.uri.query();
     let Some(route) = &call.route else {
         let query = asked.map(ToOwned::to_owned);
         return Ok(Guarded { query, body, if_match: None });
@@ -50,13 +50,13 @@ pub(super) async fn guard(
     if body.is_empty() {
         return Ok(Guarded { query, body, if_match: None });
     }
-    let codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
+    let codings = asking.headers.get_all(header::CONTENT_ENCODING).iter();
     if codings.map(HeaderValue::as_bytes).any(|coding| coding != b"identity") {
         return Err(Refusal::RequestEncoded.into());
     }
     let is_search = route.declared().is_some_and(|route| route.is_search);
-    if is_search || head.method.is_safe() {
-        guard_search(&sight, route, head, &body)?;
+    if is_search || asking.method.is_safe() {
+        guard_search(&sight, route, asking, &body)?;
         return Ok(Guarded { query, body, if_match: None });
     }
     let write = Write { gate, session, call, route };
@@ -136,22 +136,23 @@ impl Write<'_> {
         body: Bytes,
         held: &mut Share,
     ) -> Result<(Bytes, Option<HeaderValue>), Failure> {
-        let head = self.session.req_header();
-        let label = label_of(head).ok_or(Refusal::RequestNotJson)?;
+        let writing = self.session.req_header();
+        let label = label_of(writing).ok_or(Refusal::RequestNotJson)?;
         let form = Form::of(label).map_err(|_| Refusal::RequestNotJson)?;
-        let update = Update::of(&head.method);
+        let update = Update::of(&writing.method);
         let tenant = self.call.tenant.as_deref().unwrap_or_default();
         let snapshot = &self.call.policies.snapshot;
         let guard: WriteGuard = snapshot.write_guard(self.route, &self.call.roles)?;
         let rights = guard.rights(tenant)?;
-        let fresh = match guard::look(&rights, &form, update, &body).map_err(denied)? {
-            Look::Fine => return Ok((body, None)),
-            Look::Settle => Fresh::Unreadable,
-            Look::Compare => {
-                write_back::read(self.gate, self.session, begun, self.call, body.len(), held)
-                    .await?
-            }
-        };
+        let fresh =
+            match guard::look(&rights, &form, update, &body).map_err(|why| denied(why, &form))? {
+                Look::Fine => return Ok((body, None)),
+                Look::Settle => Fresh::Unreadable,
+                Look::Compare => {
+                    write_back::read(self.gate, self.session, begun, self.call, body.len(), held)
+                        .await?
+                }
+            };
         let known = match &fresh {
             Fresh::Record(record) => Known::Record(Current {
                 real: &record.real,
@@ -161,7 +162,8 @@ impl Write<'_> {
             Fresh::Absent => Known::Absent,
             Fresh::Unreadable => Known::Unknown,
         };
-        let settled = guard::settle(&rights, &form, update, &body, known).map_err(denied)?;
+        let settled = guard::settle(&rights, &form, update, &body, known)
+            .map_err(|why| denied(why, &form))?;
         let Settled { body: changed, tally, reported } = settled;
         let written = &mut begun.exchange.written;
         written.stripped = tally.stripped;
@@ -186,10 +188,14 @@ impl Write<'_> {
 }
 
 /// What a denied write is answered with.
-fn denied(denied: Denied) -> Refused {
-    let (reason, fields) = match denied {
+fn denied(why: Denied, form: &Form) -> Refused {
+    let is_form = matches!(form, Form::Pairs | Form::Multipart(_));
+    let (reason, fields) = match why {
         Denied::NotWritable(fields) => (Refusal::FieldNotWritable, fields),
         Denied::MaskedValue(fields) => (Refusal::MaskedValueWriteback, fields),
+        Denied::Unreadable(Unreadable::RepeatedName) if is_form => {
+            (Refusal::RequestFormInvalid, Vec::new())
+        }
         Denied::Unreadable(Unreadable::Json(_) | Unreadable::RepeatedName) => {
             (Refusal::RequestJsonInvalid, Vec::new())
         }

@@ -59,9 +59,9 @@ pub(super) async fn read(
     let Some(records) = route.declared().map(|route| route.records.clone()) else {
         return Ok(Fresh::Unreadable);
     };
-    let head = question(gate, session.req_header(), begun, call)?;
+    let question = question(gate, session.req_header(), begun, call)?;
     let asked = Instant::now();
-    let answered = gate.crm().call(&head, &Bytes::new()).await;
+    let answered = gate.crm().call(&question, &Bytes::new()).await;
     begun.exchange.waited_for_upstream(asked.elapsed());
     let (response, mut answer) = answered?;
     match response.status {

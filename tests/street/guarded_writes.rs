@@ -202,7 +202,7 @@ async fn forms_patches_and_everything_else() {
         ("application/x-www-form-urlencoded", "ssn=1", 403, "field_not_writable"),
         ("application/x-www-form-urlencoded", "owner[email]=1", 403, "field_not_writable"),
         ("application/x-www-form-urlencoded", "status=x&_method=PUT", 400, "method_override"),
-        ("application/x-www-form-urlencoded", "a[b]=1&a.b=2", 400, "request_json_invalid"),
+        ("application/x-www-form-urlencoded", "a[b]=1&a.b=2", 400, "request_form_invalid"),
         ("application/x-www-form-urlencoded", "status=%zz", 400, "request_form_invalid"),
         ("multipart/form-data; boundary=b", &part("ssn"), 403, "field_not_writable"),
         ("multipart/form-data; boundary=c", &part("status"), 400, "request_form_invalid"),

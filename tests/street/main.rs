@@ -26,6 +26,7 @@ mod memory;
 mod passthrough;
 mod program;
 mod protocol;
+mod questions;
 mod raw;
 mod reload;
 mod roles;

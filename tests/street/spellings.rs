@@ -106,6 +106,14 @@ async fn no_spelling_reaches_a_record_ungoverned() {
             }
         }
     }
+    // The absolute form of the gate's own address is the same request.
+    let gate = gate(&upstream).start().await;
+    let absolute = format!("http://{}/api/v1/leads/1/", gate.data);
+    let seen = gate.get(&absolute).as_role("sales_rep").send().await;
+    assert_eq!(seen.status, 200, "{}", seen.head);
+    assert!(secrets.iter().all(|secret| !seen.text().contains(secret.as_str())));
+    let last = crm.requests().pop().unwrap();
+    assert_eq!(last.target, "/api/v1/leads/1/");
     // What did reach the CRM is written as the policies have it.
     for request in crm.requests() {
         let path = request.target.split('?').next().unwrap();

@@ -62,7 +62,7 @@ fn option_of_query(below: &[String], value: &str) -> Vec<Asked> {
 fn option(head: &str, below: &[String], value: &str) -> Vec<Asked> {
     match head {
         "filter" => filter(below, value, &Path::new()),
-        "sort" | "groupby" | "group" => value.split(',').flat_map(|key| sort_key(key)).collect(),
+        "sort" | "groupby" | "group" => value.split(',').flat_map(sort_key).collect(),
         "fields" => value.split(',').flat_map(field).collect(),
         "search" => vec![searched(value)],
         // `aggregate[max]=ssn`, `alias[x]=ssn`: the value is the field.

@@ -36,7 +36,7 @@ pub(super) fn read(pair: &Pair) -> Vec<Asked> {
             let Ok(inner) = flatten::json(pair.value.as_bytes()) else {
                 return vec![Asked::Unread];
             };
-            inner.iter().flat_map(|pair| read(pair)).collect()
+            inner.iter().flat_map(read).collect()
         }
         "searchparams" => {
             let name = below
@@ -63,8 +63,7 @@ fn condition(below: &[String], value: &str) -> Vec<Asked> {
         "attribute" | "field" | "link" => vec![attribute(value)],
         "type" if EXPRESSING.contains(&value) => vec![Asked::Unread],
         "type" if value == "textFilter" => vec![Asked::Searched],
-        "type" | "dateTime" | "timeZone" => vec![Asked::Harmless],
-        "value" | "" => vec![Asked::Harmless],
+        "type" | "dateTime" | "timeZone" | "value" | "" => vec![Asked::Harmless],
         _ if last.bytes().all(|byte| byte.is_ascii_digit()) => vec![Asked::Harmless],
         // `where[ssn]=9`, the old way.
         _ if below.len() == 1 => vec![attribute(last)],

@@ -126,12 +126,10 @@ fn option(name: &str, value: &str, prefix: &Path, level: usize) -> Option<Vec<As
         "filter" | "orderby" | "compute" | "apply" | "select" | "expand" | "search" if is_empty => {
             vec![Asked::Harmless]
         }
-        "filter" => expression(value, prefix, false),
-        "orderby" => expression(value, prefix, false),
+        "filter" | "orderby" => expression(value, prefix, false),
         "compute" | "apply" => expression(value, prefix, true),
         "search" => vec![searched(value)],
-        "select" => items(value, prefix, level),
-        "expand" => items(value, prefix, level),
+        "select" | "expand" => items(value, prefix, level),
         "top" | "skip" | "count" | "inlinecount" | "format" | "skiptoken" | "deltatoken"
         | "levels" | "schemaversion" | "index" | "id" => vec![Asked::Harmless],
         _ => return None,
@@ -230,9 +228,7 @@ fn fields(tokens: &[Token], prefix: &Path, names_more: bool) -> Option<Vec<Asked
         }
         // `emails/any(e:e/value eq 'x')`: the variable stands for an element.
         let is_lambda = calls && path.len() > 1 && matches!(path.last(), Some(&"any" | &"all"));
-        if is_lambda {
-            path.pop();
-        } else if path.last() == Some(&"$count") {
+        if is_lambda || path.last() == Some(&"$count") {
             path.pop();
         }
         if calls && !is_lambda {

@@ -46,7 +46,7 @@ pub(super) fn read(query: &str, semicolons: Semicolons) -> Result<Vec<Pair>, Mal
             }
             found == ';' && depth == 0
         };
-        let pieces: Vec<&str> = part.split(|found| separates(found)).collect();
+        let pieces: Vec<&str> = part.split(&mut separates).collect();
         if pieces.len() > 1 {
             for piece in pieces.into_iter().filter(|piece| !piece.is_empty()) {
                 pairs.push(pair(piece, raw)?);

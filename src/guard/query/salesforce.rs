@@ -123,7 +123,7 @@ pub(super) fn read(pair: &Pair, resource: &str) -> Vec<Asked> {
     }
     let Some(tokens) = tokens(&pair.value, Quotes::Escaped) else { return vec![Asked::Unread] };
     let mut select = Select { tokens: &tokens, at: 0, asked: Vec::new(), depth: 0 };
-    let whole = select.statement(&Path::new(), Some(resource));
+    let whole = select.statement(Some(resource));
     if whole.is_none() || select.at != tokens.len() {
         return vec![Asked::Unread];
     }
@@ -159,7 +159,7 @@ impl Select<'_> {
 
     /// One statement, up to its end or the bracket that closes it. `resource` is set for the
     /// outermost one; the others ask for a relation, which `FROM` names.
-    fn statement(&mut self, outer: &Path, resource: Option<&str>) -> Option<()> {
+    fn statement(&mut self, resource: Option<&str>) -> Option<()> {
         if self.word(0)? != "select" || self.depth > 8 {
             return None;
         }
@@ -174,7 +174,7 @@ impl Select<'_> {
                     self.at += 1;
                     self.depth += 1;
                     // In `WHERE` it names an object, not a relation; both must be declared.
-                    self.statement(outer, None)?;
+                    self.statement(None)?;
                     self.depth -= 1;
                     self.is_symbol(0, ')').then_some(())?;
                     self.at += 1;
@@ -289,7 +289,7 @@ impl Select<'_> {
             match self.tokens.get(self.at)? {
                 Token::Symbol('(') => open += 1,
                 Token::Symbol(')') => open -= 1,
-                Token::Symbol(',') | Token::Literal | Token::Symbol('-') => {}
+                Token::Symbol(',' | '-') | Token::Literal => {}
                 Token::Symbol(_) => return None,
                 Token::Name(name) => {
                     let is_function = self.is_symbol(1, '(');
