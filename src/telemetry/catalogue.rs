@@ -206,7 +206,6 @@ pub const LABELS: &[(&str, &str)] = &[
         "A kind of identity source, as the configuration writes it; `none` where none decided.",
     ),
     ("outcome", "What became of it, a closed list for each metric."),
-    ("source", "The kind of an identity source; `none` where none decided."),
     ("type", "The type of an event, as the policies name it."),
     ("moment", "`intent` before a write is forwarded, `outcome` before its answer is passed on."),
     ("sink", "A configured sink."),

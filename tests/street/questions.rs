@@ -39,7 +39,7 @@ async fn a_query_goes_on_to_the_byte_or_not_at_all() {
     let refused = gate.get("/api/v1/leads/?$top=5&$filter=ssn%20eq%20'9'").as_role("sales_rep");
     let problem = refused.send().await.expect_problem(403, "oracle_param");
     assert_eq!(problem["fields"], serde_json::json!(["$filter"]));
-    assert!(!problem.to_string().contains("eq"), "names only: {problem}");
+    assert!(!problem.to_string().contains(" eq "), "names only: {problem}");
     assert_eq!(asked(&upstream), [format!("GET /api/v1/leads/?{query} HTTP/1.1")]);
 }
 
