@@ -24,8 +24,8 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # The dev profile, on purpose: a release build takes several times as long (thin LTO over pingora
-# in one codegen unit), and what the demo shows does not depend on speed. `make test` uses the same
-# build of the dependencies.
+# in one codegen unit), and what the demo shows does not depend on speed. `make test` uses most of
+# the same build; dependencies that the tests want with more features are built again.
 demo: needs ## a small CRM, Fieldgate in front of it, and a tour; ARGS=--once ends after the tour
 	@echo "Building Fieldgate. The first time takes some minutes."
 	$(CARGO) run --locked -- demo $(ARGS)

@@ -13,6 +13,7 @@ mod keys;
 mod mask;
 mod run;
 mod runtime;
+mod score;
 mod signals;
 mod terminal;
 
@@ -66,6 +67,7 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Mask(mask::Mask),
+    Score(score::ScoreArgs),
     Keys(keys::Keys),
     Events(events::Events),
     Completions(completions::Completions),
@@ -96,6 +98,7 @@ fn execute(command: Command) -> Exit {
         Command::Demo(demo) => demo.execute(),
         Command::Check(check) => check.execute(),
         Command::Mask(mask) => mask.execute(),
+        Command::Score(score) => score.execute(),
         Command::Keys(keys) => keys.execute(),
         Command::Events(events) => events.execute(),
         Command::Completions(completions) => completions.execute(),

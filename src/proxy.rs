@@ -4,6 +4,7 @@
 //! pingora sends a response's head before its body has been seen: here the head waits for the
 //! body. Ungoverned routes take pingora's own path.
 
+mod activities;
 mod admit;
 mod answer;
 mod budget;
@@ -20,9 +21,12 @@ mod recording;
 mod refused;
 mod request_head;
 mod response_head;
+mod scorer;
+mod sightings;
 mod upstream;
 mod views;
 
+pub use activities::ObservedActivities;
 pub use gate::{Gate, GateParts};
 pub use governance::Governance;
 pub use masking::{AnswerFilter, Masks};

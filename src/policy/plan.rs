@@ -105,7 +105,7 @@ pub enum Cause {
 /// What somebody wants to know of the answers that a plan filters.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Interest<'a> {
-    /// Paths relative to the record, at most 64; the number of a path is its bit in
+    /// Paths relative to the record, at most 128; the number of a path is its bit in
     /// [`Watch::slots`].
     pub watched: &'a [FieldPath],
     /// Whether fields of the registry that were shown are counted as well.
@@ -179,12 +179,13 @@ impl Plan {
                 }
             }
             // How a value is masked is of no interest where the question is whether.
-            let registry = if purpose == Purpose::Certainty { &[] } else { &*scope.resource.fields };
+            let registry =
+                if purpose == Purpose::Certainty { &[] } else { &*scope.resource.fields };
             for field in registry {
                 builder.registry(field, &records, purpose, interest.shown);
             }
             if watches {
-                for (slot, path) in interest.watched.iter().enumerate().take(64) {
+                for (slot, path) in interest.watched.iter().enumerate().take(128) {
                     builder.watch(slot, path, &records);
                 }
             }
@@ -514,7 +515,7 @@ impl PolicyJudge {
             return Watch::default();
         }
         let watched = |pattern: &PatternId| match self.meanings.get(*pattern) {
-            Some(Meaning::Watch { slot }) => 1 << slot,
+            Some(Meaning::Watch { slot }) => 1_u128 << slot,
             _ => 0,
         };
         let slots = found.accepted.iter().map(watched).fold(0, |slots, more| slots | more);

@@ -98,7 +98,8 @@ pub fn read(folder: &Path, files: &[Arc<SourceFile>]) -> Read {
         findings.extend(assembled.doubts);
     }
     findings.sort_by(|one, other| one.position().cmp(&other.position()));
-    let set = (!findings.iter().any(is_error)).then(|| drafts.into_set(revision(&files), assembled.scoring));
+    let set = (!findings.iter().any(is_error))
+        .then(|| drafts.into_set(revision(&files), assembled.scoring));
     Read { set, findings }
 }
 

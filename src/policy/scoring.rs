@@ -88,9 +88,8 @@ impl Scoring {
         roles: impl IntoIterator<Item = &'r str>,
         combine: Combine,
     ) -> Disclosure {
-        let each = roles.into_iter().map(|role| {
-            self.disclosures.get(role).copied().unwrap_or_default()
-        });
+        let each =
+            roles.into_iter().map(|role| self.disclosures.get(role).copied().unwrap_or_default());
         let together = match combine {
             Combine::MostRestrictive => each.max(),
             Combine::Union => each.min(),

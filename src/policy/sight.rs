@@ -56,9 +56,8 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn sees(mut self, records: &FieldPath, path: &FieldPath) -> bool {
-        let is_kept = |walk: &Self| {
-            walk.all(|verdict| verdict.container == Action::Keep && !verdict.holds)
-        };
+        let is_kept =
+            |walk: &Self| walk.all(|verdict| verdict.container == Action::Keep && !verdict.holds);
         for segment in records.segments() {
             if !is_kept(&self) || !self.step(segment) {
                 return false;

@@ -4,12 +4,14 @@
 //! 502. Beyond it the filtered bytes stream, and a fault ends the connection. Either way no byte
 //! of the CRM's body is sent that the filter did not hand out.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
+use time::OffsetDateTime;
 use tokio::time::timeout_at;
 
 use super::admit::Call;
@@ -22,6 +24,8 @@ use super::masking::{AnswerFilter, filter_limits, reason};
 use super::recording::{Answered, Recorded, Recording};
 use super::refused::Refused;
 use super::response_head::{self, Body, Dressing};
+use super::scorer::Scorer;
+use super::sightings::Sightings;
 use super::upstream::Answer;
 use crate::fail_point;
 use crate::telemetry::{EventsRecorded, Refusal, Stage, WriteMoment, WriteUnrecorded};
@@ -40,6 +44,8 @@ pub(super) struct Delivery<'a> {
     pub(super) recording: Option<Recording>,
     /// The raw body of a watched write, as far as the hold limit reaches.
     pub(super) raw: Vec<u8>,
+    /// The headers that tell scores.
+    pub(super) scores: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The filter of the street.
@@ -116,6 +122,7 @@ impl Delivery<'_> {
             Ok(Held::Whole(body)) => {
                 let raw = std::mem::take(&mut self.raw);
                 let passed = passed(&mut filter);
+                self.look_back(&mut filter);
                 let seen = self.conclude(response, Some(&raw), passed).await;
                 self.send_whole(response, body, &answer).await?;
                 self.saw(seen);
@@ -130,6 +137,7 @@ impl Delivery<'_> {
                 }
                 let streamed = self.stream(response, beginning, &mut filter, &mut answer).await;
                 self.count(&filter);
+                self.look_back(&mut filter);
                 // One that broke off does not tell which records it was about.
                 let passed = if streamed.is_ok() { passed(&mut filter) } else { Vec::new() };
                 // Until here a watched write counts as one whose outcome is not known.
@@ -142,14 +150,37 @@ impl Delivery<'_> {
         }
     }
 
-    /// Collects what event rules watch: of every watched write, and of reads of records whose old
-    /// values a rule will want.
+    /// Looks at the records as they pass: for event rules, for scores, for the activities of leads.
     fn collector(&self, status: StatusCode) -> Option<Collector> {
-        let route = self.call.route.as_ref().filter(|_| status.is_success())?;
-        self.gate.recorder()?;
-        let snapshot = &self.call.policies.snapshot;
-        let is_wanted = self.recording.is_some() || snapshot.remembers(&route.resource.name);
-        is_wanted.then(|| snapshot.watched(&route.resource.name).map(Collector::new))?
+        let call = self.call;
+        let route = call.route.as_ref().filter(|_| status.is_success())?;
+        let (snapshot, tenant) = (&call.policies.snapshot, call.tenant.as_deref());
+        let resource = &route.resource.name;
+        let keeps = self.gate.recorder().is_some()
+            && (self.recording.is_some() || snapshot.remembers(resource));
+        let now = OffsetDateTime::now_utc();
+        let activities = self.gate.activities();
+        let is_list =
+            route.resource.routes.get(route.route).is_some_and(|it| !it.records.means_one_value());
+        let scorer = snapshot.score_terms(resource, tenant, &call.roles).map(|terms| {
+            Scorer::new(terms, Arc::clone(activities), tenant, resource, is_list, now)
+        });
+        let sightings = snapshot.activity_paths(resource, tenant);
+        let sightings = sightings.map(|paths| Sightings::new(paths, now));
+        let is_wanted = keeps || scorer.is_some() || sightings.is_some();
+        let watched = snapshot.watched(resource).filter(|_| is_wanted)?;
+        Some(Collector::of(watched, keeps, scorer, sightings))
+    }
+
+    /// What was made of the records that passed, for the head and for later.
+    fn look_back(&mut self, filter: &mut StreetFilter) {
+        let Some(collector) = filter.observer().as_mut() else { return };
+        if let Some(sightings) = collector.sightings() {
+            sightings.note(self.gate.activities(), self.call.tenant.as_deref());
+        }
+        if let Some(scorer) = collector.scorer() {
+            self.scores = scorer.headers();
+        }
     }
 
     /// Concludes a watched write. The records of any other answer come back.
@@ -305,6 +336,9 @@ impl Delivery<'_> {
             // Frames delimit the body; HTTP/2 knows no transfer codings.
             head.remove_header(&header::TRANSFER_ENCODING);
         }
+        for (name, value) in std::mem::take(&mut self.scores) {
+            head.insert_header(name, value).map_err(|_| Refusal::Internal)?;
+        }
         self.begun.exchange.status = Some(response.status.as_u16());
         let sending = async {
             self.session.write_response_header(Box::new(head)).await?;
@@ -330,6 +364,7 @@ impl Delivery<'_> {
 }
 
 /// A client that does not take its answer is as good as gone.
+#[expect(clippy::needless_pass_by_value, reason = "called with what a future has just given")]
 fn sent<E>(result: Result<pingora_core::Result<()>, E>) -> Result<(), Failure> {
     match result {
         Ok(Ok(())) => Ok(()),

@@ -86,7 +86,16 @@ pub(super) async fn run(
     fail_point::pass("call.after_forward");
     begun.exchange.upstream_status = Some(response.status.as_u16());
     drop(body);
-    let delivery = Delivery { gate, session, begun, call, held, recording, raw: Vec::new() };
+    let delivery = Delivery {
+        gate,
+        session,
+        begun,
+        call,
+        held,
+        recording,
+        raw: Vec::new(),
+        scores: Vec::new(),
+    };
     delivery.deliver(&response, answer).await
 }
 

@@ -7,18 +7,26 @@ use moka::sync::Cache;
 
 use super::collector::{Collector, WatchList};
 use super::masking::{AnswerFilter, Masks};
+use super::scorer::Terms;
+use super::sightings::ActivityPaths;
 use crate::diagnostic::Finding;
 use crate::event::detect::Values;
 use crate::json::filter::{Filter, FilterLimits, Observer};
+use crate::json::path::FieldPath;
 use crate::mask::{KeyRing, Masker, NonceSequence, Strategy};
 
 use crate::policy::plan::{Interest, MaskSlot, Plan, Purpose, Scope};
+use crate::policy::scoring::Told;
 use crate::policy::set::Role;
 use crate::policy::{GovernedRoute, PolicySet, RouteTable};
+use crate::score::ActivityRule;
 use crate::telemetry::Refusal;
 
 /// Most plans kept: a plan is one route for one set of roles and one purpose.
 const MOST_PLANS: u64 = 4096;
+
+/// Most paths that are watched in one record.
+const MOST_WATCHED: usize = 128;
 
 /// Most mask sets kept: one for a plan and a tenant.
 const MOST_MASK_SETS: u64 = 16_384;
@@ -31,6 +39,8 @@ pub struct Governance {
     keys: Option<Arc<KeyRing>>,
     /// By resource.
     watched: BTreeMap<String, Arc<WatchList>>,
+    /// By resource, company and roles.
+    terms: Cache<(String, Option<String>, Vec<String>), Arc<Terms>>,
     plans: Cache<PlanKey, Arc<Plan>>,
     masks: Cache<(PlanKey, String), Arc<[Masker]>>,
 }
@@ -69,11 +79,21 @@ impl Governance {
         if !findings.is_empty() {
             return Err(findings);
         }
-        let watched = set.resources.iter();
-        let watched =
-            watched.map(|(name, resource)| (name.clone(), Arc::new(WatchList::of(resource))));
+        let watched: BTreeMap<String, Arc<WatchList>> = set
+            .resources
+            .iter()
+            .map(|(name, resource)| {
+                let scored = scored_paths(&set, name);
+                (name.clone(), Arc::new(WatchList::of(resource, scored)))
+            })
+            .collect();
+        let findings = too_many_watched(&watched);
+        if !findings.is_empty() {
+            return Err(findings);
+        }
         Ok(Self {
-            watched: watched.collect(),
+            watched,
+            terms: Cache::new(MOST_PLANS),
             set,
             routes,
             keys,
@@ -196,6 +216,57 @@ impl Governance {
         self.watched.get(resource).map(Arc::clone)
     }
 
+    /// How the leads of a resource are scored for some roles; `None` where it holds no leads.
+    pub(super) fn score_terms(
+        &self,
+        resource: &str,
+        tenant: Option<&str>,
+        roles: &[String],
+    ) -> Option<Arc<Terms>> {
+        let scoring = self.set.scoring.as_ref()?;
+        let plan = scoring.plan(resource, tenant)?;
+        // Companies without rules of their own share the terms.
+        let company = scoring.leads.get(resource)?.companies.keys();
+        let company = company.into_iter().find(|company| Some(company.as_str()) == tenant).cloned();
+        let key = (resource.to_owned(), company, roles.to_vec());
+        if let Some(terms) = self.terms.get(&key) {
+            return Some(terms);
+        }
+        let known: Vec<&Role> =
+            roles.iter().filter_map(|role| self.set.roles.get(role)).map(|role| &**role).collect();
+        // What cannot be worked out is told to nobody.
+        let told = scoring.told(&self.set, resource, &known, plan).unwrap_or(Told::NOTHING);
+        let watched = self.watched.get(resource)?;
+        let terms = Arc::new(Terms::new(scoring, plan, told, watched.paths()));
+        self.terms.insert(key, Arc::clone(&terms));
+        Some(terms)
+    }
+
+    /// What the records of a resource tell of the activities of leads.
+    pub(super) fn activity_paths(
+        &self,
+        resource: &str,
+        tenant: Option<&str>,
+    ) -> Option<ActivityPaths> {
+        let scoring = self.set.scoring.as_ref()?;
+        let watched = self.watched.get(resource)?;
+        let number = |path: &FieldPath| {
+            watched.paths().iter().position(|known| known.as_str() == path.as_str())
+        };
+        scoring.leads.keys().find_map(|leads| {
+            let plan = scoring.plan(leads, tenant)?;
+            let ActivityRule::Observed { resource: of, lead, at } = plan.activity_rule() else {
+                return None;
+            };
+            let at = match at {
+                Some(at) => Some(number(at)?),
+                None => None,
+            };
+            let lead = number(lead).filter(|_| of == resource)?;
+            Some(ActivityPaths { leads: leads.clone(), lead, at, plan: Arc::clone(plan) })
+        })
+    }
+
     /// Whether event rules want to know what records of a resource were before.
     pub(super) fn remembers(&self, resource: &str) -> bool {
         self.watched.get(resource).is_some_and(|watched| watched.remembers())
@@ -287,6 +358,41 @@ impl Governance {
     }
 }
 
+/// The inputs of the scores of a resource, for every company.
+fn scored_paths<'s>(set: &'s PolicySet, resource: &str) -> Vec<&'s FieldPath> {
+    let lead = set.scoring.as_ref().and_then(|scoring| scoring.leads.get(resource));
+    let plans = lead
+        .into_iter()
+        .flat_map(|lead| std::iter::once(&lead.plan).chain(lead.companies.values()));
+    let mut paths: Vec<&FieldPath> = plans.flat_map(|plan| plan.watched_paths()).collect();
+    // Activities name their lead and their time.
+    let leads = set.scoring.iter().flat_map(|scoring| scoring.leads.values());
+    let all = leads.flat_map(|lead| std::iter::once(&lead.plan).chain(lead.companies.values()));
+    for plan in all {
+        if let ActivityRule::Observed { resource: of, lead, at } = plan.activity_rule()
+            && of == resource
+        {
+            paths.extend(std::iter::once(lead).chain(at));
+        }
+    }
+    paths
+}
+
+/// Resources of which more is watched than there are bits for.
+fn too_many_watched(watched: &BTreeMap<String, Arc<WatchList>>) -> Vec<Finding> {
+    let too_many = watched.iter().filter(|(_, watched)| watched.paths().len() > MOST_WATCHED);
+    too_many
+        .map(|(name, watched)| {
+            let count = watched.paths().len();
+            let message = format!(
+                "events and scores of `{name}` look at {count} fields, more than {MOST_WATCHED}"
+            );
+            Finding::error("plan::too_many_watched", message)
+                .help("let companies score by the same fields, or let fewer rules read fields")
+        })
+        .collect()
+}
+
 /// Fields whose mask needs a key although no key ring is configured.
 fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
     if have_keys {
@@ -295,7 +401,7 @@ fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
     let fields = set.resources.values().flat_map(|resource| &resource.fields);
     fields
         .chain(&set.global.fields)
-        .filter(|field| field.strategy.as_ref().is_some_and(|strategy| strategy.needs_key()))
+        .filter(|field| field.strategy.as_ref().is_some_and(Strategy::needs_key))
         .map(|field| {
             Finding::error(
                 "plan::key_missing",

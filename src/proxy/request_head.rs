@@ -44,7 +44,11 @@ pub(super) fn check_raw(raw: &[u8]) -> Result<(), Refusal> {
     if !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
         return malformed;
     }
-    let Some(authority) = authority_of(target) else { return malformed };
+    let authority = match form_of(target) {
+        Some(Form::Path) => None,
+        Some(Form::Absolute { authority }) => Some(authority),
+        None => return malformed,
+    };
     let (mut lengths, mut encodings) = (0, 0);
     for line in lines {
         let Some(line) = line else { return malformed };
@@ -83,11 +87,17 @@ pub(super) fn check_raw(raw: &[u8]) -> Result<(), Refusal> {
     if lengths + encodings > 1 { malformed } else { Ok(()) }
 }
 
-/// The host that an absolute-form target names, `Some(None)` for a plain path (or `*`), and `None`
-/// for a target of any other form. Behind the parser only the path is left of an absolute target.
-fn authority_of(target: &[u8]) -> Option<Option<&[u8]>> {
+/// A form of request target that goes on (RFC 9112, section 3.2).
+enum Form<'a> {
+    /// A path, or `*`.
+    Path,
+    /// A whole URL. Behind the parser only its path is left, so its host is compared here.
+    Absolute { authority: &'a [u8] },
+}
+
+fn form_of(target: &[u8]) -> Option<Form<'_>> {
     if target.starts_with(b"/") || target == b"*" {
-        return Some(None);
+        return Some(Form::Path);
     }
     let rest = [b"http://".as_slice(), b"https://"].into_iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
@@ -96,7 +106,7 @@ fn authority_of(target: &[u8]) -> Option<Option<&[u8]>> {
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let authority = rest.get(..end)?;
     let is_clear = !authority.is_empty() && !authority.iter().any(|byte| b"@\\".contains(byte));
-    is_clear.then_some(Some(authority))
+    is_clear.then_some(Form::Absolute { authority })
 }
 
 fn is_token(byte: u8) -> bool {

@@ -193,6 +193,10 @@ pub const LABELS: &[(&str, &str)] = &[
         "A rule of the policies, `role:path`, `role:default`, or `*:path` for everybody; `unmatched` where no rule is told.",
     ),
     ("reason", "A reason of the list below."),
+    (
+        "source",
+        "A kind of identity source, as the configuration writes it; `none` where none decided.",
+    ),
     ("outcome", "What became of it, a closed list for each metric."),
     ("source", "The kind of an identity source; `none` where none decided."),
     ("type", "The type of an event, as the policies name it."),

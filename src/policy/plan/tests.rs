@@ -19,10 +19,10 @@ impl Replacer for Stars {
 }
 
 #[derive(Default)]
-struct Seen(Vec<(u64, String)>);
+struct Seen(Vec<(u128, String)>);
 
 impl Observer for Seen {
-    fn watched(&mut self, slots: u64, raw: &[u8]) {
+    fn watched(&mut self, slots: u128, raw: &[u8]) {
         self.0.push((slots, String::from_utf8(raw.to_vec()).unwrap()));
     }
 }

@@ -70,11 +70,7 @@ impl Reader {
     }
 
     /// A file of `companies/*/`. The company is named by its folder.
-    pub(super) fn company_scoring(
-        &mut self,
-        relative: &Path,
-        root: &Node,
-    ) -> Option<CompanyDraft> {
+    pub(super) fn company_scoring(&mut self, relative: &Path, root: &Node) -> Option<CompanyDraft> {
         let folder = relative.parent().and_then(Path::file_name).unwrap_or_default();
         let company = self.company(&folder.to_string_lossy(), Span::default());
         let mut fields = self.checker.map(root, "the scoring of a company")?;
@@ -112,11 +108,7 @@ impl Reader {
                     leads.push(LeadDraft { resource, places, worth });
                 }
             }
-            Value::Null
-            | Value::Bool(_)
-            | Value::Integer(_)
-            | Value::Float(_)
-            | Value::Text(_) => {
+            Value::Null | Value::Bool(_) | Value::Integer(_) | Value::Float(_) | Value::Text(_) => {
                 self.checker.wrong_kind(node, "`leads`", "a list of resources");
                 return None;
             }

@@ -55,7 +55,8 @@ pub(in crate::policy::read) fn assemble(drafts: &Drafts) -> Assembled {
     for findings in [&mut assembled.faults, &mut assembled.doubts] {
         let mut seen = Vec::new();
         findings.retain(|finding| {
-            let place = finding.position().map(|(file, line, column)| (file.to_owned(), line, column));
+            let place =
+                finding.position().map(|(file, line, column)| (file.to_owned(), line, column));
             let it = (place, finding.message().to_owned());
             let is_new = !seen.contains(&it);
             seen.push(it);
@@ -159,7 +160,8 @@ fn unknown_names(drafts: &Drafts, draft: &ScoringDraft, faults: &mut Vec<Finding
     let declared = drafts.resources.iter().map(|draft| draft.named.name.as_str());
     let resources: Vec<&str> =
         declared.chain(drafts.unread_resources.iter().map(String::as_str)).collect();
-    let of_activities = draft.leads.iter().filter_map(|lead| lead.places.activity_resource.as_ref());
+    let of_activities =
+        draft.leads.iter().filter_map(|lead| lead.places.activity_resource.as_ref());
     let named = draft.leads.iter().map(|lead| &lead.resource);
     for resource in named.chain(&draft.places.activity_resource).chain(of_activities) {
         if !resources.contains(&resource.name.as_str()) {

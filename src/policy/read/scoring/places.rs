@@ -170,7 +170,9 @@ impl Reader {
         let at = fields.require(&mut self.checker, "at");
         let at = at.and_then(|node| self.path_at(node, "`at`"));
         let (most, usual) = MOST_FETCHED;
-        let limit = self.optional(&mut fields, "limit").map(|node| self.whole_number(node, "`limit`", most));
+        let limit = self
+            .optional(&mut fields, "limit")
+            .map(|node| self.whole_number(node, "`limit`", most));
         let good_for = self.optional(&mut fields, "good_for");
         let good_for = good_for.map(|node| self.duration(node, "`good_for`"));
         fields.finish(&mut self.checker);

@@ -33,7 +33,8 @@ impl Reader {
     pub(super) fn telling(&mut self, fields: &mut Fields<'_>) -> Telling {
         let headers = self.optional(fields, "headers").map(|node| self.headers(node));
         let list_limit = self.optional(fields, "list_limit");
-        let list_limit = list_limit.and_then(|node| self.whole_number(node, "`list_limit`", MOST_LISTED));
+        let list_limit =
+            list_limit.and_then(|node| self.whole_number(node, "`list_limit`", MOST_LISTED));
         let member = self.optional(fields, "member").and_then(|node| self.score_member(node));
         let api = self.optional(fields, "api").and_then(|node| {
             let words =
@@ -71,15 +72,16 @@ impl Reader {
             let Some(node) = self.optional(&mut fields, word) else { continue };
             let Some(text) = self.checker.text(node, "the name of a header") else { continue };
             let (message, label) = match text.parse::<HeaderName>() {
-                Err(_) => (
-                    format!("`{text}` is no header name"),
-                    "not a token (RFC 9110, section 5.1)",
-                ),
+                Err(_) => {
+                    (format!("`{text}` is no header name"), "not a token (RFC 9110, section 5.1)")
+                }
                 Ok(name) if NEVER_LET_THROUGH.contains(&name) => {
                     (format!("`{name}` has a meaning of its own"), "cannot tell of a score")
                 }
                 Ok(name) if names.rename(header, name.clone()) => continue,
-                Ok(name) => (format!("`{name}` is a header of the score already"), "the second one"),
+                Ok(name) => {
+                    (format!("`{name}` is a header of the score already"), "the second one")
+                }
             };
             let finding = Finding::error("policy::bad_header", message)
                 .label(label)
@@ -105,7 +107,9 @@ impl Reader {
                 format!("`{text}` cannot name a member of a record"),
             )
             .label("choose another name")
-            .help("a name is 1 to 64 of `A-Z`, `a-z`, `0-9` and `_`, such as `_score`; `off` is none");
+            .help(
+                "a name is 1 to 64 of `A-Z`, `a-z`, `0-9` and `_`, such as `_score`; `off` is none",
+            );
             self.report(finding, node.span);
         }
         is_name.then(|| text.to_owned())
@@ -128,9 +132,10 @@ impl Reader {
     pub(super) fn whole_number(&mut self, node: &Node, what: &str, most: u64) -> Option<u64> {
         let number = self.checker.count(node, what)?;
         if number > most {
-            let finding = Finding::error("policy::bad_number", format!("{what} cannot be {number}"))
-                .label("too large")
-                .help(format!("write a whole number from 0 to {most}"));
+            let finding =
+                Finding::error("policy::bad_number", format!("{what} cannot be {number}"))
+                    .label("too large")
+                    .help(format!("write a whole number from 0 to {most}"));
             self.report(finding, node.span);
             return None;
         }
@@ -164,10 +169,11 @@ fn is_off(node: &Node) -> bool {
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
-    let minutes = [("m", 1), ("h", 60), ("d", 24 * 60)].into_iter().find_map(|(unit, minutes)| {
-        let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
-        Some(i64::from(number) * minutes)
-    })?;
+    let minutes =
+        [("m", 1), ("h", 60), ("d", 24 * 60)].into_iter().find_map(|(unit, minutes)| {
+            let number: u32 = text.strip_suffix(unit)?.parse().ok()?;
+            Some(i64::from(number) * minutes)
+        })?;
     let duration = Duration::minutes(minutes);
     (Duration::MINUTE..=LONGEST).contains(&duration).then_some(duration)
 }

@@ -136,9 +136,8 @@ impl Reader {
     /// A word for a status. The policy's own are shown to people.
     fn status_word(&mut self, key: &Key) -> Option<String> {
         let word = key.name.trim();
-        let is_word = !word.is_empty()
-            && word.len() <= LONGEST_WORD
-            && !word.chars().any(char::is_control);
+        let is_word =
+            !word.is_empty() && word.len() <= LONGEST_WORD && !word.chars().any(char::is_control);
         if !is_word {
             let message = format!("`{}` cannot be a status", key.name.escape_debug());
             let finding = Finding::error("policy::bad_name", message)
@@ -216,9 +215,10 @@ impl Reader {
         };
         let decimal = Thousandths::from_decimal(number, most);
         if decimal.is_none() {
-            let finding = Finding::error("policy::bad_number", format!("{what} cannot be {number}"))
-                .label("out of range, or too exact")
-                .help(format!("write a number from 0 to {most} with at most three decimals"));
+            let finding =
+                Finding::error("policy::bad_number", format!("{what} cannot be {number}"))
+                    .label("out of range, or too exact")
+                    .help(format!("write a number from 0 to {most} with at most three decimals"));
             self.report(finding, node.span);
         }
         decimal
