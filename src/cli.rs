@@ -3,6 +3,7 @@
 //! What a command makes of its arguments is decided in the rooms; here they are read, called and
 //! told about. Refuses with one of four exit codes, see `exit`.
 
+mod audit;
 mod check;
 mod completions;
 mod demo;
@@ -65,6 +66,7 @@ enum Command {
     Check(check::Check),
     Mask(mask::Mask),
     Keys(keys::Keys),
+    Audit(audit::Audit),
     Completions(completions::Completions),
 }
 
@@ -94,6 +96,7 @@ fn execute(command: Command) -> Exit {
         Command::Check(check) => check.execute(),
         Command::Mask(mask) => mask.execute(),
         Command::Keys(keys) => keys.execute(),
+        Command::Audit(audit) => audit.execute(),
         Command::Completions(completions) => completions.execute(),
     };
     done.unwrap_or_else(|failed: Failed| {

@@ -6,6 +6,7 @@
 mod connection;
 mod listen;
 mod policies;
+mod storage;
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 
 use self::listen::{DataListener, Listening};
 use self::policies::Policies;
+use self::storage::Storage;
 use crate::admin::{self, AdminState, Condition, Readiness};
 use crate::config::{self, Settings};
 use crate::diagnostic::Finding;
@@ -63,6 +65,7 @@ pub struct Server {
     admin_state: AdminState,
     readiness: Readiness,
     telemetry: Telemetry,
+    storage: Option<Storage>,
     limits: listen::ConnectionLimits,
     drain: std::time::Duration,
 }
@@ -81,6 +84,11 @@ impl Server {
 
         let policies = Policies::new(settings.policies, settings.keys, readiness.clone());
         let findings = policies.load(&telemetry);
+        let storage = match &settings.data_dir {
+            Some(folder) => Some(Storage::open(folder, settings.audit, &policies, &telemetry)?),
+            None => None,
+        };
+        let ledger = storage.as_ref().and_then(Storage::ledger);
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
         let app = application(
@@ -91,6 +99,7 @@ impl Server {
                 limits: settings.limits,
                 correlation_header: settings.telemetry.correlation_header,
                 telemetry: telemetry.clone(),
+                ledger: ledger.clone(),
             }),
             &limits,
             threads,
@@ -105,7 +114,8 @@ impl Server {
             |cause| StartError::Listen { purpose: "admin", address: settings.admin.address, cause };
         let admin = TcpListener::bind(settings.admin.address).await.map_err(admin_listen)?;
         let admin_address = admin.local_addr().map_err(admin_listen)?;
-        let admin_state = AdminState::new(&settings.admin, telemetry.clone(), readiness.clone());
+        let admin_state =
+            AdminState::new(&settings.admin, telemetry.clone(), readiness.clone(), ledger);
         Ok(Self {
             app,
             policies,
@@ -117,6 +127,7 @@ impl Server {
             admin_state,
             readiness,
             telemetry,
+            storage,
             limits,
             drain: settings.drain,
         })
@@ -168,6 +179,10 @@ impl Server {
         drop(end_admin);
         let _ = admin.await;
         policies.abort();
+        if let Some(storage) = self.storage {
+            // Waits for the disk, so not on a thread that serves.
+            let _ = tokio::task::spawn_blocking(|| storage.close()).await;
+        }
         Stopped { drained_for: began.elapsed() }.emit(&self.telemetry);
     }
 }

@@ -29,11 +29,12 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("config", &["diagnostic", "yaml"]),
     ("correlation", &[]),
     ("identity", &["config"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "correlation"]),
     ("fail_point", &[]),
     ("store", &["fail_point"]),
+    ("audit", &["mask", "config", "telemetry", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
-    ("admin", &["problem", "config", "telemetry"]),
+    ("admin", &["problem", "config", "telemetry", "audit"]),
     ("proxy", PROXY),
     ("server", &[]),
     ("demo", &[]),
@@ -54,6 +55,7 @@ const PROXY: &[&str] = &[
     "correlation",
     "identity",
     "telemetry",
+    "audit",
 ];
 
 /// They wire everything together, so they may name every room above them; their lists stay empty.

@@ -12,6 +12,7 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
 use tokio::time::timeout_at;
 
+use super::account;
 use super::admit::Call;
 use super::budget::Share;
 use super::call::Failure;
@@ -21,6 +22,7 @@ use super::masking::{AnswerFilter, filter_limits, reason};
 use super::refused::Refused;
 use super::response_head::{self, Body, Dressing};
 use super::upstream::Answer;
+use crate::audit::Outcome;
 use crate::telemetry::{Refusal, Stage};
 
 /// Most bytes read of a body that nobody will see, to keep its connection.
@@ -199,6 +201,9 @@ impl Delivery<'_> {
             head.remove_header(&header::TRANSFER_ENCODING);
         }
         self.begun.exchange.status = Some(response.status.as_u16());
+        let outcome =
+            if matches!(body, Body::Stream) { Outcome::Streaming } else { Outcome::Sending };
+        account::before_answer(self.gate, self.begun, outcome).await?;
         let sending = async {
             self.session.write_response_header(Box::new(head)).await?;
             if ends { self.session.write_response_body(Bytes::new(), true).await } else { Ok(()) }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use http::HeaderMap;
 
 use super::passthrough::OpenCall;
+use crate::audit::Outcome;
 use crate::correlation::{CorrelationId, Propagation, TraceContext};
 use crate::identity::Farewell;
 use crate::telemetry::{Exchange, Refusal, Stage};
@@ -39,6 +40,8 @@ pub(super) struct Begun {
     pub(super) trace: TraceContext,
     /// Kept while a request is under way that ends what its credential stands for.
     pub(super) farewell: Option<Farewell>,
+    /// What the audit ledger has on disk of it already.
+    pub(super) audited: Option<Outcome>,
 }
 
 impl Begun {
@@ -54,7 +57,7 @@ impl Begun {
         let trace = propagation.accept(headers, &mut random);
         exchange.correlation_id = correlation.as_str().to_owned();
         exchange.trace = Some(trace.clone());
-        Self { exchange, correlation, trace, farewell: None }
+        Self { exchange, correlation, trace, farewell: None, audited: None }
     }
 
     /// Begins to ask the CRM; the span to tell it.

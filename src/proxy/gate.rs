@@ -11,6 +11,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
+use super::account;
 use super::admit::{self, Admitted, Connection};
 use super::budget::Budget;
 use super::call::{self, Failure};
@@ -22,6 +23,7 @@ use super::passthrough::OpenCall;
 use super::refused::Refused;
 use super::request_head::Forwarding;
 use super::upstream::Crm;
+use crate::audit::Ledger;
 use crate::config::Limits;
 use crate::identity::{Identifier, ShownCertificate};
 use crate::policy::PolicyStore;
@@ -41,6 +43,8 @@ pub struct GateParts {
     pub correlation_header: HeaderName,
     /// Where exchanges are accounted for.
     pub telemetry: Telemetry,
+    /// Where it is kept who was shown what.
+    pub ledger: Option<Ledger>,
 }
 
 /// The proxy application: one for the whole process, shared by all requests.
@@ -83,6 +87,10 @@ impl Gate {
 
     pub(super) fn correlation_header(&self) -> &HeaderName {
         &self.parts.correlation_header
+    }
+
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
+        self.parts.ledger.as_ref()
     }
 
     pub(super) fn requests(&self) -> &Budget {
@@ -352,6 +360,7 @@ impl ProxyHttp for Gate {
             begun.exchange.response_bytes = session.body_bytes_sent() as u64;
             begun.exchange.request_bytes = session.body_bytes_read() as u64;
         }
+        account::at_the_end(self, &begun);
         self.parts.telemetry.account(begun.exchange);
     }
 }

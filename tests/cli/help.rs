@@ -4,7 +4,21 @@ use std::path::Path;
 
 use crate::harness::{check, finish, program, run};
 
-const COMMANDS: [&str; 8] = ["", "run", "demo", "check", "mask", "keys", "keys new", "completions"];
+const COMMANDS: [&str; 13] = [
+    "",
+    "run",
+    "demo",
+    "check",
+    "mask",
+    "keys",
+    "keys new",
+    "audit",
+    "audit query",
+    "audit verify",
+    "audit subject",
+    "audit export",
+    "completions",
+];
 
 fn help(command: &str, flag: &str, columns: &str) -> String {
     let mut program = program();

@@ -3,10 +3,14 @@
 #![cfg(test)]
 
 mod canary;
+mod collector;
 mod harness;
 mod heads;
+mod ledger;
 mod lists;
 mod memory;
 mod passthrough;
+mod prometheus;
 mod raw;
 mod roles;
+mod traces;
