@@ -6,7 +6,9 @@
 mod audit;
 mod check;
 mod completions;
+mod data_dir;
 mod demo;
+mod events;
 mod exit;
 mod keys;
 mod mask;
@@ -67,6 +69,7 @@ enum Command {
     Mask(mask::Mask),
     Keys(keys::Keys),
     Audit(audit::Audit),
+    Events(events::Events),
     Completions(completions::Completions),
 }
 
@@ -97,6 +100,7 @@ fn execute(command: Command) -> Exit {
         Command::Mask(mask) => mask.execute(),
         Command::Keys(keys) => keys.execute(),
         Command::Audit(audit) => audit.execute(),
+        Command::Events(events) => events.execute(),
         Command::Completions(completions) => completions.execute(),
     };
     done.unwrap_or_else(|failed: Failed| {

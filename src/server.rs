@@ -4,9 +4,11 @@
 //! every request, and takes new files as soon as they are good.
 
 mod connection;
+mod events;
 mod listen;
 mod policies;
-mod storage;
+mod state;
+mod traced;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,10 +21,11 @@ use pingora_proxy::HttpProxy;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::events::Events;
 use self::listen::{DataListener, Listening};
 use self::policies::Policies;
-use self::storage::Storage;
 use crate::admin::{self, AdminState, Condition, Readiness};
+use crate::audit::Ledger;
 use crate::config::{self, Settings};
 use crate::diagnostic::Finding;
 use crate::identity::{Identifier, Sources, Told};
@@ -57,6 +60,7 @@ impl From<String> for StartError {
 pub struct Server {
     app: Arc<HttpProxy<Gate>>,
     policies: Policies,
+    events: Option<Events>,
     findings: Vec<Finding>,
     data: Vec<DataListener>,
     addresses: Vec<SocketAddr>,
@@ -65,7 +69,7 @@ pub struct Server {
     admin_state: AdminState,
     readiness: Readiness,
     telemetry: Telemetry,
-    storage: Option<Storage>,
+    ledger: Option<Ledger>,
     limits: listen::ConnectionLimits,
     drain: std::time::Duration,
 }
@@ -84,11 +88,20 @@ impl Server {
 
         let policies = Policies::new(settings.policies, settings.keys, readiness.clone());
         let findings = policies.load(&telemetry);
-        let storage = match &settings.data_dir {
-            Some(folder) => Some(Storage::open(folder, settings.audit, &policies, &telemetry)?),
-            None => None,
+        readiness.set(Condition::StoreHealthy, true);
+        let store = settings.data_dir.as_deref();
+        let store = store.map(|folder| state::open(folder, &telemetry, &readiness)).transpose()?;
+        let ledger = match (settings.audit, &store) {
+            (Some(audit), Some(store)) => Some(state::ledger(audit, store, &policies, &telemetry)?),
+            _ => None,
         };
-        let ledger = storage.as_ref().and_then(Storage::ledger);
+        let (events, recorder) = match (settings.events, store) {
+            (Some(events), Some(store)) => {
+                let (events, recorder) = Events::start(events, store, telemetry.clone()).await?;
+                (Some(events), Some(recorder))
+            }
+            _ => (None, None),
+        };
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
         let app = application(
@@ -96,6 +109,7 @@ impl Server {
                 policies: policies.store(),
                 identifier,
                 crm,
+                recorder,
                 limits: settings.limits,
                 correlation_header: settings.telemetry.correlation_header,
                 telemetry: telemetry.clone(),
@@ -115,10 +129,11 @@ impl Server {
         let admin = TcpListener::bind(settings.admin.address).await.map_err(admin_listen)?;
         let admin_address = admin.local_addr().map_err(admin_listen)?;
         let admin_state =
-            AdminState::new(&settings.admin, telemetry.clone(), readiness.clone(), ledger);
+            AdminState::new(&settings.admin, telemetry.clone(), readiness.clone(), ledger.clone());
         Ok(Self {
             app,
             policies,
+            events,
             findings,
             data,
             addresses,
@@ -127,7 +142,7 @@ impl Server {
             admin_state,
             readiness,
             telemetry,
-            storage,
+            ledger,
             limits,
             drain: settings.drain,
         })
@@ -166,6 +181,8 @@ impl Server {
             let _ = admin_ends.await;
         }));
         let policies = tokio::spawn(self.policies.watch(self.telemetry.clone(), admin_stop));
+        let (stop_events, events_stopping) = watch::channel(false);
+        let events = self.events.map(|events| tokio::spawn(events.run(events_stopping)));
         self.readiness.set(Condition::Accepting, true);
 
         stop.await;
@@ -176,12 +193,17 @@ impl Server {
         self.app.http_cleanup().await;
         // Whether it was in time or not, the process ends now; `Stopped` tells which.
         let _ = tokio::time::timeout(self.drain, listening.finish()).await;
+        // After the last write: what it caused may still be delivered.
+        stop_events.send_replace(true);
+        if let Some(events) = events {
+            let _ = events.await;
+        }
         drop(end_admin);
         let _ = admin.await;
         policies.abort();
-        if let Some(storage) = self.storage {
+        if let Some(ledger) = self.ledger {
             // Waits for the disk, so not on a thread that serves.
-            let _ = tokio::task::spawn_blocking(|| storage.close()).await;
+            let _ = tokio::task::spawn_blocking(move || ledger.close()).await;
         }
         Stopped { drained_for: began.elapsed() }.emit(&self.telemetry);
     }

@@ -3,16 +3,17 @@
 use std::fs::OpenOptions;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use time::OffsetDateTime;
 
+use super::data_dir::{DataDir, cannot_use};
 use super::exit::{Exit, Failed};
 use super::{heading, terminal};
 use crate::audit::{self, Anchor, PublicKey, Query, Report, SCHEMA, Stored};
 use crate::mask;
-use crate::store::{StoreError, Visitor};
+use crate::store::Visitor;
 
 /// Ask the audit ledger who was shown what
 ///
@@ -47,7 +48,7 @@ const AFTER_QUERY: &str = concat!(
 #[command(after_long_help = AFTER_QUERY)]
 struct QueryCommand {
     #[command(flatten)]
-    place: Place,
+    place: DataDir,
     /// Who asked, as the access log names it
     #[arg(long, value_name = "SUBJECT")]
     user: Option<String>,
@@ -86,7 +87,7 @@ struct Subject {
     #[arg(value_name = "TYPE/ID")]
     object: String,
     #[command(flatten)]
-    place: Place,
+    place: DataDir,
     #[command(flatten)]
     times: Times,
     #[command(flatten)]
@@ -111,7 +112,7 @@ const AFTER_EXPORT: &str = concat!(
 #[command(after_long_help = AFTER_EXPORT)]
 struct Export {
     #[command(flatten)]
-    place: Place,
+    place: DataDir,
     #[command(flatten)]
     times: Times,
     /// Form of the lines
@@ -143,7 +144,7 @@ const AFTER_VERIFY: &str = concat!(
 #[command(after_long_help = AFTER_VERIFY)]
 struct Verify {
     #[command(flatten)]
-    place: Place,
+    place: DataDir,
     /// The key ring whose keys have signed the ledger
     #[arg(long, value_name = "FILE", conflicts_with = "public_key")]
     keys: Option<PathBuf>,
@@ -156,13 +157,6 @@ struct Verify {
     /// Print the public key of the active key and end
     #[arg(long, requires = "keys")]
     show_public_key: bool,
-}
-
-#[derive(Debug, Args)]
-struct Place {
-    /// The data folder
-    #[arg(long, value_name = "FOLDER")]
-    data_dir: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -218,7 +212,7 @@ impl QueryCommand {
             after: 0,
             limit: Some(self.limit),
         };
-        let found = self.place.print(&wanted, self.form.format.into())?;
+        let found = print(&self.place, &wanted, self.form.format.into())?;
         tell_count(found);
         Ok(Exit::Good)
     }
@@ -232,7 +226,7 @@ impl Subject {
         }
         let (since, until) = self.times.read()?;
         let wanted = Query { object: Some(self.object), since, until, ..Query::default() };
-        let found = self.place.print(&wanted, self.form.format.into())?;
+        let found = print(&self.place, &wanted, self.form.format.into())?;
         tell_count(found);
         Ok(Exit::Good)
     }
@@ -247,11 +241,11 @@ impl Export {
             ExportFormat::Csv => audit::Format::Csv,
         };
         let Some(path) = &self.out else {
-            let found = self.place.print(&wanted, format)?;
+            let found = print(&self.place, &wanted, format)?;
             tell_count(found);
             return Ok(Exit::Good);
         };
-        let visitor = self.place.visit()?;
+        let visitor = self.place.look(&[SCHEMA])?;
         let failed = |error: std::io::Error| {
             let name = path.display();
             match error.kind() {
@@ -293,7 +287,7 @@ impl Verify {
             }
             return Ok(Exit::Good);
         }
-        let visitor = self.place.visit()?;
+        let visitor = self.place.look(&[SCHEMA])?;
         let of_ring = |id: &str| PublicKey::of(ring.as_ref()?, Some(id)).map(|(_, key)| key);
         let given =
             |id: &str| self.public_key.iter().find(|(given, _)| given == id).map(|(_, key)| *key);
@@ -306,7 +300,7 @@ impl Verify {
         };
         let report = visitor
             .read(|connection| audit::verify(connection, key, self.anchor))
-            .map_err(|error| unreadable(&error))?;
+            .map_err(cannot_use)?;
         tell_report(&report)
     }
 }
@@ -338,18 +332,11 @@ fn tell_report(report: &Report) -> Result<Exit, Failed> {
     Ok(Exit::Findings)
 }
 
-impl Place {
-    fn visit(&self) -> Result<Visitor, Failed> {
-        Visitor::reader(&self.data_dir, &[SCHEMA])
-            .map_err(|error| Failed::could_not_run(error.to_string()).help(error.help()))
-    }
-
-    /// Prints what is found; answers how many entries that were.
-    fn print(&self, wanted: &Query, format: audit::Format) -> Result<u64, Failed> {
-        let visitor = self.visit()?;
-        terminal::print(&format.header())?;
-        walk(&visitor, wanted, |stored| terminal::print(&format.line(stored)))
-    }
+/// Prints what is found; answers how many entries that were.
+fn print(place: &DataDir, wanted: &Query, format: audit::Format) -> Result<u64, Failed> {
+    let visitor = place.look(&[SCHEMA])?;
+    terminal::print(&format.header())?;
+    walk(&visitor, wanted, |stored| terminal::print(&format.line(stored)))
 }
 
 /// Hands every entry found to `each`, one by one; answers how many there were.
@@ -369,7 +356,7 @@ fn walk(
     });
     match (walked, failed) {
         (_, Some(failed)) => Err(failed),
-        (Err(error), None) => Err(unreadable(&error)),
+        (Err(error), None) => Err(cannot_use(error)),
         (Ok(()), None) => Ok(found),
     }
 }
@@ -400,11 +387,6 @@ impl From<Format> for audit::Format {
 
 fn tell_count(found: u64) {
     terminal::tell(&format!("{found} entries\n"));
-}
-
-fn unreadable(error: &StoreError) -> Failed {
-    Failed::could_not_run(format!("the ledger cannot be read: {error}"))
-        .help("look at who may read the data folder; `fieldgate run` keeps it to its own user")
 }
 
 fn public_key(text: &str) -> Result<(String, PublicKey), String> {

@@ -236,7 +236,7 @@ fn what_cannot_be_asked() {
     let data = argument(folder.path());
     check(&["audit", "query", "--data-dir", data], 3, "there is no store in");
     check(&["audit", "verify", "--data-dir", "no/such"], 3, "there is no store in");
-    check(&["audit", "query"], 2, "--data-dir <FOLDER>");
+    check(&["audit", "query", "--config", "no/such.yaml"], 3, "cannot read `no/such.yaml`");
     check(&["audit", "query", "--data-dir", data, "--since", "yesterday"], 2, "is no time");
     check(&["audit", "subject", "42", "--data-dir", data], 2, "`42` is no record");
     check(&["audit", "verify", "--data-dir", data, "--anchor", "7"], 2, "64 hex digits");

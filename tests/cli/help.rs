@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::harness::{check, finish, program, run};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 20] = [
     "",
     "run",
     "demo",
@@ -17,6 +17,13 @@ const COMMANDS: [&str; 13] = [
     "audit verify",
     "audit subject",
     "audit export",
+    "events",
+    "events list",
+    "events show",
+    "events tail",
+    "events replay",
+    "events dead",
+    "events retry",
     "completions",
 ];
 

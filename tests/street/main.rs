@@ -2,15 +2,23 @@
 
 #![cfg(test)]
 
+mod answers;
 mod canary;
 mod collector;
+mod drain;
+mod faults;
 mod harness;
 mod heads;
 mod ledger;
+mod limits;
 mod lists;
 mod memory;
 mod passthrough;
+mod program;
 mod prometheus;
+mod protocol;
 mod raw;
+mod reload;
 mod roles;
 mod traces;
+mod writes;
