@@ -14,16 +14,18 @@ ARGS ?=
 # `make fuzz FUZZ_TARGETS=json_filter FUZZ_SECONDS=600`
 FUZZ_TARGETS ?= $(sort $(basename $(notdir $(wildcard tests/fuzz/bin/*.rs))))
 FUZZ_SECONDS ?= 60
+# `make soak SOAK_ROUNDS=100`
+SOAK_ROUNDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz check needs needs-prometheus lint-here tools-deny tools-fuzz tools-nats
+.PHONY: help demo test lint bench soak fuzz check needs needs-prometheus lint-here tools-deny tools-fuzz tools-nats
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # The dev profile, on purpose: a release build takes several times as long (thin LTO over pingora
-# in one codegen unit), and what the demo shows does not depend on speed. `make test` uses the same
-# build of the dependencies.
+# in one codegen unit), and what the demo shows does not depend on speed. `make test` uses most of
+# the same build; dependencies that the tests want with more features are built again.
 demo: needs ## a small CRM, Fieldgate in front of it, and a tour; ARGS=--once ends after the tour
 	@echo "Building Fieldgate. The first time takes some minutes."
 	$(CARGO) run --locked -- demo $(ARGS)
@@ -39,8 +41,12 @@ lint: needs tools-deny ## formatting, clippy, licences, bans, advisories
 	$(CARGO) deny --locked check bans licenses sources
 	@.ci/advisories
 
-bench: needs ## throughput of the byte filter
+bench: needs ## throughput of the byte filter, and what recording writes costs
 	$(CARGO) bench --locked
+
+# The dev profile, on purpose: fail points are compiled into nothing else.
+soak: needs ## kill it SOAK_ROUNDS times while clients write, and hold the journal against the CRM
+	FIELDGATE_CRASH_ROUNDS=$(SOAK_ROUNDS) $(CARGO) test --locked --test crash
 
 fuzz: needs tools-fuzz ## every parser for FUZZ_SECONDS each, or only FUZZ_TARGETS="..."
 	@for target in $(FUZZ_TARGETS); do .ci/fuzz "$$target" "$(FUZZ_SECONDS)" || exit 1; done

@@ -14,6 +14,7 @@ mod keys;
 mod mask;
 mod run;
 mod runtime;
+mod score;
 mod signals;
 mod terminal;
 
@@ -67,6 +68,7 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Mask(mask::Mask),
+    Score(score::ScoreArgs),
     Keys(keys::Keys),
     Audit(audit::Audit),
     Events(events::Events),
@@ -98,6 +100,7 @@ fn execute(command: Command) -> Exit {
         Command::Demo(demo) => demo.execute(),
         Command::Check(check) => check.execute(),
         Command::Mask(mask) => mask.execute(),
+        Command::Score(score) => score.execute(),
         Command::Keys(keys) => keys.execute(),
         Command::Audit(audit) => audit.execute(),
         Command::Events(events) => events.execute(),

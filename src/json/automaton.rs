@@ -417,6 +417,27 @@ impl<J: Judge> Automaton<J> {
         Ok(State { verdict: place.verdict, inert: false, names: name_table, other_name, elements })
     }
 
+    /// All that an element of the array at `parent` can be.
+    #[must_use]
+    pub fn elements(&self, parent: StateId) -> &[StateId] {
+        match self.at(parent).map(|state| &state.elements) {
+            Some(Elements::Alike(target)) => std::slice::from_ref(target),
+            Some(Elements::Selected { targets, .. }) => targets,
+            None => &[],
+        }
+    }
+
+    /// The places of the members of an object at `state` whose names have a place of their own and
+    /// are `wanted`.
+    pub(crate) fn named_members(
+        &self,
+        state: StateId,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> impl Iterator<Item = StateId> {
+        let entries = self.at(state).map(|state| &state.names.entries[..]).unwrap_or_default();
+        entries.iter().filter(move |(name, _)| wanted(name)).map(|(_, target)| *target)
+    }
+
     /// How many states there are.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -21,7 +21,7 @@ use crate::telemetry::{Exchange, Refusal};
 /// A request that may go on.
 pub(super) enum Admitted {
     /// No API: pingora's own path.
-    Open(OpenCall),
+    Open(Box<OpenCall>),
     /// Under policies.
     Governed(Box<Call>),
 }
@@ -81,7 +81,7 @@ pub(super) async fn admit(
         Match::Passthrough { template } => {
             exchange.route = Some(template);
             *farewell = gate.identifier().farewell(&head.method, path.as_str(), &arrival);
-            return Ok(Admitted::Open(OpenCall::new(path, &head.method, policies)));
+            return Ok(Admitted::Open(Box::new(OpenCall::new(path, &head.method, policies))));
         }
         Match::Governed(route) => {
             exchange.route = Some(Arc::clone(&route.template));

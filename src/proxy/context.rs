@@ -16,7 +16,7 @@ pub struct RequestContext {
     /// Set once the head has been read.
     pub(super) begun: Option<Begun>,
     /// Set on a passthrough route.
-    pub(super) open: Option<OpenCall>,
+    pub(super) open: Option<Box<OpenCall>>,
 }
 
 impl RequestContext {
@@ -54,7 +54,7 @@ impl Begun {
         let mut random = rand::rng();
         let correlation = CorrelationId::accept(headers, header, &mut random);
         let trace = propagation.accept(headers, &mut random);
-        exchange.correlation_id = correlation.as_str().to_owned();
+        correlation.as_str().clone_into(&mut exchange.correlation_id);
         exchange.trace = Some(trace.clone());
         Self { exchange, correlation, trace, farewell: None, audited: None }
     }

@@ -12,6 +12,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use super::account;
+use super::activities::ObservedActivities;
 use super::admit::{self, Admitted, Connection};
 use super::budget::Budget;
 use super::call::{self, Failure};
@@ -55,6 +56,7 @@ pub struct Gate {
     parts: GateParts,
     requests: Budget,
     held_bytes: Budget,
+    activities: Arc<ObservedActivities>,
 }
 
 impl Gate {
@@ -63,7 +65,7 @@ impl Gate {
     pub fn new(parts: GateParts) -> Self {
         let requests = Budget::new(parts.limits.requests);
         let held_bytes = Budget::new(parts.limits.held_total);
-        Self { parts, requests, held_bytes }
+        Self { parts, requests, held_bytes, activities: Arc::default() }
     }
 
     /// The file with the roots that the CRM's certificate is checked against.
@@ -94,6 +96,10 @@ impl Gate {
 
     pub(super) fn ledger(&self) -> Option<&Ledger> {
         self.parts.ledger.as_ref()
+    }
+
+    pub(super) fn activities(&self) -> &Arc<ObservedActivities> {
+        &self.activities
     }
 
     pub(super) fn recorder(&self) -> Option<&Recorder> {
@@ -177,10 +183,11 @@ impl Gate {
 /// What became of a request on the street.
 enum Passage {
     Answered,
-    Open(OpenCall),
+    Open(Box<OpenCall>),
 }
 
 /// What pingora is told of an answer that was broken off. Holds no byte of it.
+#[expect(clippy::unnecessary_box_returns, reason = "pingora's `Result` holds boxed errors")]
 fn aborted(reason: Refusal) -> Box<Error> {
     let mut error = Error::explain(ErrorType::Custom("Aborted"), reason.name());
     error.as_down();
@@ -188,7 +195,7 @@ fn aborted(reason: Refusal) -> Box<Error> {
 }
 
 fn peer_address(session: &Session) -> Option<std::net::IpAddr> {
-    session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
+    session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip)
 }
 
 #[async_trait]
@@ -272,7 +279,7 @@ impl ProxyHttp for Gate {
             host: self.crm().host_header(),
         };
         forwarding.dress(head)?;
-        if context.open.as_ref().is_some_and(OpenCall::has_global_entries) {
+        if context.open.as_ref().is_some_and(|open| open.has_global_entries()) {
             // An encoded answer could not be filtered, and only the answer tells if it must be.
             head.insert_header(header::ACCEPT_ENCODING, "identity")?;
             head.remove_header(&header::RANGE);

@@ -121,7 +121,7 @@ impl Rendering<'_> {
             set(names.of(ScoreHeader::Factors), factors);
         }
         set(names.of(ScoreHeader::Version), word(self.version()));
-        if let Ok(moment) = HeaderValue::try_from(rfc_3339(self.calculated_at())) {
+        if let Ok(moment) = HeaderValue::try_from(self.moment()) {
             set(names.of(ScoreHeader::CalculatedAt), moment);
         }
     }

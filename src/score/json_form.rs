@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use super::headers::rfc_3339;
 use super::rendering::Rendering;
 use crate::json::text::quote;
 
@@ -27,8 +26,7 @@ impl Rendering<'_> {
         if self.total().is_some() {
             self.write_components(out);
         }
-        let calculated_at = rfc_3339(self.calculated_at());
-        write(out, format_args!("\"calculated_at\":\"{calculated_at}\","));
+        write(out, format_args!("\"calculated_at\":\"{}\",", self.moment()));
         write(out, format_args!("\"score_version\":\"{}\"", self.version()));
     }
 

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 
 use super::calculation::Score;
 use super::component::{Component, ComponentName, ComponentSet};
+use super::headers::rfc_3339;
 use super::number::{Hundredths, Thousandths};
 use super::quality::Quality;
 
@@ -127,6 +128,12 @@ impl<'s> Rendering<'s> {
     #[must_use]
     pub fn calculated_at(&self) -> OffsetDateTime {
         self.score.calculated_at()
+    }
+
+    /// That moment as answers write it: RFC 3339, in UTC, cut to the second.
+    #[must_use]
+    pub fn moment(&self) -> String {
+        rfc_3339(self.calculated_at())
     }
 
     /// How it was counted.

@@ -50,10 +50,12 @@ impl InputPath {
         &self.names
     }
 
-    /// Whether both select the same values.
+    /// Whether both select the same values. A single name walks through nothing, so its spelling
+    /// makes no difference.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        self.names == other.names && self.path.through_arrays() == other.path.through_arrays()
+        self.names == other.names
+            && (self.names.len() == 1 || self.path.through_arrays() == other.path.through_arrays())
     }
 }
 

@@ -63,6 +63,10 @@ metrics! {
         "Values masked."
     FIELDS_HIDDEN Counter "fieldgate_fields_hidden_total" ["resource" "rule"]
         "Members removed."
+    WRITE_FIELDS Counter "fieldgate_write_fields_total" ["outcome"]
+        "Fields of request bodies that were not written as they came, or that were and may not be."
+    QUERY_PARAMETERS_DROPPED Counter "fieldgate_query_parameters_dropped_total" []
+        "Query parameters taken out because they ask by a field that the caller may not see."
     REFUSALS Counter "fieldgate_refusals_total" ["reason"]
         "Answers refused or broken off."
     IDENTIFICATIONS Counter "fieldgate_identifications_total" ["source" "outcome"]
@@ -177,6 +181,10 @@ pub const IDENTIFIED: &str = "identified";
 
 /// The value of the `source` label of [`IDENTIFICATIONS`] where no source decided.
 pub const NO_SOURCE: &str = "none";
+/// The values of the `outcome` label of [`WRITE_FIELDS`]: taken out; kept as the CRM has them, since
+/// they were masked, hidden or unchanged; turned back from a mask; written although the policy says
+/// that they may not be.
+pub const WRITE_OUTCOMES: [&str; 4] = ["stripped", "kept", "detokenized", "reported"];
 
 /// The values of the `level` label of [`LIBRARY_MESSAGES`].
 pub const LIBRARY_LEVELS: [&str; 2] = ["error", "warn"];
@@ -193,6 +201,10 @@ pub const LABELS: &[(&str, &str)] = &[
         "A rule of the policies, `role:path`, `role:default`, or `*:path` for everybody; `unmatched` where no rule is told.",
     ),
     ("reason", "A reason of the list below."),
+    (
+        "source",
+        "A kind of identity source, as the configuration writes it; `none` where none decided.",
+    ),
     ("outcome", "What became of it, a closed list for each metric."),
     ("source", "The kind of an identity source; `none` where none decided."),
     ("type", "The type of an event, as the policies name it."),

@@ -4,12 +4,14 @@ use std::path::Path;
 
 use crate::harness::{check, finish, program, run};
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 22] = [
     "",
     "run",
     "demo",
     "check",
     "mask",
+    "score",
+    "score explain",
     "keys",
     "keys new",
     "audit",

@@ -444,6 +444,13 @@ impl Ask {
         self.header("Content-Length", &length)
     }
 
+    /// With a body under any label.
+    pub(crate) fn body(mut self, label: &str, body: &str) -> Self {
+        self.body = body.as_bytes().to_vec();
+        let length = self.body.len().to_string();
+        self.header("Content-Type", label).header("Content-Length", &length)
+    }
+
     pub(crate) async fn send(self) -> Answered {
         let mut bytes = format!("{}Connection: close\r\n\r\n", self.head).into_bytes();
         bytes.extend_from_slice(&self.body);
