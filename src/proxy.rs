@@ -4,6 +4,7 @@
 //! pingora sends a response's head before its body has been seen: here the head waits for the
 //! body. Ungoverned routes take pingora's own path.
 
+mod account;
 mod activities;
 mod admit;
 mod answer;

@@ -35,7 +35,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("store", &["fail_point"]),
     ("audit", &["mask", "config", "telemetry", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
-    ("admin", &["problem", "config", "telemetry"]),
+    ("admin", &["problem", "config", "telemetry", "audit"]),
     ("proxy", PROXY),
     ("server", &[]),
     ("demo", &[]),
@@ -59,6 +59,7 @@ const PROXY: &[&str] = &[
     "identity",
     "telemetry",
     "fail_point",
+    "audit",
     "event",
 ];
 

@@ -14,6 +14,7 @@ use pingora_http::ResponseHeader;
 use time::OffsetDateTime;
 use tokio::time::timeout_at;
 
+use super::account;
 use super::admit::Call;
 use super::budget::Share;
 use super::call::Failure;
@@ -27,6 +28,7 @@ use super::response_head::{self, Body, Dressing};
 use super::scorer::Scorer;
 use super::sightings::Sightings;
 use super::upstream::Answer;
+use crate::audit::Outcome;
 use crate::fail_point;
 use crate::telemetry::{EventsRecorded, Refusal, Stage, WriteMoment, WriteUnrecorded};
 
@@ -340,6 +342,9 @@ impl Delivery<'_> {
             head.insert_header(name, value).map_err(|_| Refusal::Internal)?;
         }
         self.begun.exchange.status = Some(response.status.as_u16());
+        let outcome =
+            if matches!(body, Body::Stream) { Outcome::Streaming } else { Outcome::Sending };
+        account::before_answer(self.gate, self.begun, outcome).await?;
         let sending = async {
             self.session.write_response_header(Box::new(head)).await?;
             if ends { self.session.write_response_body(Bytes::new(), true).await } else { Ok(()) }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use super::passthrough::OpenCall;
+use crate::audit::Outcome;
 use crate::correlation::{CorrelationId, Propagation, TraceContext};
 use crate::identity::Farewell;
 use crate::telemetry::{Exchange, Refusal};
@@ -38,6 +39,8 @@ pub(super) struct Begun {
     pub(super) trace: TraceContext,
     /// Kept while a request is under way that ends what its credential stands for.
     pub(super) farewell: Option<Farewell>,
+    /// What the audit ledger has on disk of it already.
+    pub(super) audited: Option<Outcome>,
 }
 
 impl Begun {
@@ -53,7 +56,7 @@ impl Begun {
         let trace = propagation.accept(headers, &mut random);
         correlation.as_str().clone_into(&mut exchange.correlation_id);
         exchange.trace = Some(trace.clone());
-        Self { exchange, correlation, trace, farewell: None }
+        Self { exchange, correlation, trace, farewell: None, audited: None }
     }
 
     /// The span of the call to the CRM, to tell it.

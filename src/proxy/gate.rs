@@ -11,6 +11,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
+use super::account;
 use super::activities::ObservedActivities;
 use super::admit::{self, Admitted, Connection};
 use super::budget::Budget;
@@ -24,6 +25,7 @@ use super::recording::Recorder;
 use super::refused::Refused;
 use super::request_head::Forwarding;
 use super::upstream::Crm;
+use crate::audit::Ledger;
 use crate::config::Limits;
 use crate::identity::{Identifier, ShownCertificate};
 use crate::policy::PolicyStore;
@@ -45,6 +47,8 @@ pub struct GateParts {
     pub recorder: Option<Recorder>,
     /// Where exchanges are accounted for.
     pub telemetry: Telemetry,
+    /// Where it is kept who was shown what.
+    pub ledger: Option<Ledger>,
 }
 
 /// The proxy application: one for the whole process, shared by all requests.
@@ -88,6 +92,10 @@ impl Gate {
 
     pub(super) fn correlation_header(&self) -> &HeaderName {
         &self.parts.correlation_header
+    }
+
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
+        self.parts.ledger.as_ref()
     }
 
     pub(super) fn activities(&self) -> &Arc<ObservedActivities> {
@@ -370,6 +378,7 @@ impl ProxyHttp for Gate {
             begun.exchange.response_bytes = session.body_bytes_sent() as u64;
             begun.exchange.request_bytes = session.body_bytes_read() as u64;
         }
+        account::at_the_end(self, &begun);
         self.parts.telemetry.account(begun.exchange);
     }
 }

@@ -110,6 +110,12 @@ impl Governance {
         &self.set
     }
 
+    /// The key ring of the masks; `None` where there is none.
+    #[must_use]
+    pub fn keys(&self) -> Option<Arc<KeyRing>> {
+        self.keys.clone()
+    }
+
     /// The declared routes.
     #[must_use]
     pub fn routes(&self) -> &RouteTable {

@@ -82,6 +82,7 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         | Refusal::HeldBytesExhausted
         | Refusal::PolicyNotReady
         | Refusal::KeysNotReady
+        | Refusal::AuditUnavailable
         | Refusal::Draining => (S::SERVICE_UNAVAILABLE, "Not available at the moment"),
         Refusal::UpstreamConnectTimeout
         | Refusal::UpstreamFirstByteTimeout

@@ -244,12 +244,23 @@ pub const SPAN_ATTRIBUTES: &[(&str, &str, &str)] = &[
         "server, upstream, deliver, workflow_action",
         "The reason of a refusal, else the status of an error.",
     ),
-    ("fieldgate.correlation_id", "server", "The id that every log line of the request has."),
+    (
+        "fieldgate.correlation_id",
+        "server, deliver",
+        "The id that every log line of the request has.",
+    ),
     ("fieldgate.policy.revision", "policy", "Revision of the policies applied."),
     ("fieldgate.resource", "policy", "The resource that the route serves."),
     ("fieldgate.refusal", "policy", "The reason of a refusal."),
     ("fieldgate.masked", "filter", "How many values were masked."),
     ("fieldgate.hidden", "filter", "How many members were removed."),
+    ("fieldgate.sink", "deliver", "The configured name of the sink."),
+    ("fieldgate.event.type", "deliver", "The type of the event."),
+    ("fieldgate.event.id", "deliver", "The id of the event, the same in every attempt."),
+    ("fieldgate.attempt", "deliver", "The how-manieth attempt, from 1."),
+    ("fieldgate.workflow", "workflow_action", "The configured name of the workflow."),
+    ("fieldgate.action", "workflow_action", "The kind of the action."),
+    ("fieldgate.run.id", "workflow_action", "The id of the run."),
 ];
 
 /// The fields of an access log line, in their order, and what each holds.

@@ -62,6 +62,7 @@ refusals! {
     HeldBytesExhausted "held_bytes_exhausted" "Too many bytes of bodies are held at once."
     PolicyNotReady "policy_not_ready" "No policies are loaded."
     KeysNotReady "keys_not_ready" "A mask needs a key that is not loaded."
+    AuditUnavailable "audit_unavailable" "The audit entry of the answer could not be written."
     Draining "draining" "The process is stopping."
     UpstreamConnect "upstream_connect" "The CRM could not be reached, or its certificate is not trusted."
     UpstreamConnectTimeout "upstream_connect_timeout" "Connecting to the CRM took too long."

@@ -202,7 +202,7 @@ pub(crate) struct Gate {
     pub(crate) admin: SocketAddr,
     pub(crate) folder: TempDir,
     log: MemoryLog,
-    telemetry: Telemetry,
+    pub(crate) telemetry: Telemetry,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
@@ -342,6 +342,13 @@ impl Gate {
         if let Some(task) = self.task.take() {
             task.await.unwrap();
         }
+    }
+
+    /// [`stop`](Self::stop), with its folder kept to look into.
+    pub(crate) async fn stop_and_keep(mut self) -> TempDir {
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        self.stop().await;
+        folder
     }
 
     /// Everything logged so far.
