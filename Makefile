@@ -18,7 +18,7 @@ FUZZ_SECONDS ?= 60
 SOAK_ROUNDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak fuzz check needs lint-here tools-deny tools-fuzz tools-nats
+.PHONY: help demo test lint bench soak fuzz check needs needs-prometheus lint-here tools-deny tools-fuzz tools-nats
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,7 +30,7 @@ demo: needs ## a small CRM, Fieldgate in front of it, and a tour; ARGS=--once en
 	@echo "Building Fieldgate. The first time takes some minutes."
 	$(CARGO) run --locked -- demo $(ARGS)
 
-test: needs tools-nats ## every test, then formatting and lints as far as the tools are there
+test: needs needs-prometheus tools-nats ## every test, then formatting and lints as far as the tools are there
 	$(CARGO) test --workspace --locked
 	@$(MAKE) --no-print-directory lint-here
 	@echo "All tests passed."
@@ -59,6 +59,9 @@ needs:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }
 	@.ci/need cc gcc "The dependencies hold some C, for TLS and compression."
 	@.ci/need cmake cmake "Pingora builds zlib-ng with it."
+
+needs-prometheus:
+	@.ci/need promtool prometheus "The tests scrape a gate with it, and run the cases of the alerts."
 
 # The part of `lint` that needs nothing installed; components that are missing are told, not fetched.
 lint-here:

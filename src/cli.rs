@@ -3,6 +3,7 @@
 //! What a command makes of its arguments is decided in the rooms; here they are read, called and
 //! told about. Refuses with one of four exit codes, see `exit`.
 
+mod audit;
 mod check;
 mod completions;
 mod data_dir;
@@ -69,6 +70,7 @@ enum Command {
     Mask(mask::Mask),
     Score(score::ScoreArgs),
     Keys(keys::Keys),
+    Audit(audit::Audit),
     Events(events::Events),
     Completions(completions::Completions),
 }
@@ -100,6 +102,7 @@ fn execute(command: Command) -> Exit {
         Command::Mask(mask) => mask.execute(),
         Command::Score(score) => score.execute(),
         Command::Keys(keys) => keys.execute(),
+        Command::Audit(audit) => audit.execute(),
         Command::Events(events) => events.execute(),
         Command::Completions(completions) => completions.execute(),
     };

@@ -40,11 +40,12 @@ pub use self::events::{
     DeliveryFailed, EventDelivered, EventsRecorded, EventsRetired, SinkBacklog, SinkDisabled,
     SinkDoubt, WriteMoment, WriteUnrecorded, WritesRecovered,
 };
-pub use self::exchange::{Exchange, Moment};
+pub use self::exchange::{Exchange, Moment, Written};
 pub use self::happening::{
     AuditCheckpoint, AuditDamaged, AuditDropped, AuditStopped, AuditWorksAgain, AuditWritten,
     Draining, IdentityAsked, ListenerStarted, LogLevelChanged, PolicyReloadFailed, PolicyReloaded,
     Purpose, SpansLost, SpansTakenAgain, Stopped, StoreCommitted, StoreFailed, StoreHealth,
+    WriteReported,
 };
 pub use self::label::{HttpVersion, Method, StatusClass};
 pub use self::memory::MemoryLog;
@@ -180,7 +181,7 @@ impl Telemetry {
         self.inner.metrics.render()
     }
 
-    /// The metrics in the OpenMetrics text format, version 1.0.0, with exemplars.
+    /// The metrics in the `OpenMetrics` text format, version 1.0.0, with exemplars.
     #[must_use]
     pub fn scrape_open(&self) -> String {
         self.inner.metrics.render_open()

@@ -15,7 +15,10 @@ use fieldgate::json::navigate::Slot;
 use fieldgate::json::path::FieldPath;
 use fieldgate::policy::emits::Events;
 use fieldgate::policy::plan::{MaskSlot, Plan, Purpose, Scope};
-use fieldgate::policy::set::{Entry, Field, Global, Origin, Resource, Role, RoleResource, Route};
+use fieldgate::policy::query::QueryRules;
+use fieldgate::policy::set::{
+    Entry, Field, Global, Origin, Resource, Role, RoleResource, Route, Writes,
+};
 use fieldgate::policy::{Combine, Mode};
 use jsonpath_rust::JsonPath;
 use proptest::prelude::*;
@@ -129,12 +132,16 @@ fn plan(case: &Case) -> Plan {
         name: "thing".into(),
         id: None,
         combine: case.combine,
+        writes: Writes::default(),
+        query: QueryRules::default(),
         routes: vec![Route {
             methods: vec![http::Method::GET],
             path: "/".into(),
             records: FieldPath::parse(case.records).unwrap(),
             envelope: vec![FieldPath::parse("d").unwrap()],
             write: None,
+            body: None,
+            is_search: false,
         }],
         fields: Vec::<Field>::new(),
         emits: Vec::new(),

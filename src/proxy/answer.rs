@@ -14,6 +14,7 @@ use pingora_http::ResponseHeader;
 use time::OffsetDateTime;
 use tokio::time::timeout_at;
 
+use super::account;
 use super::admit::Call;
 use super::budget::Share;
 use super::call::Failure;
@@ -28,6 +29,7 @@ use super::score_keeping::Made;
 use super::scorer::Scorer;
 use super::sightings::Sightings;
 use super::upstream::Answer;
+use crate::audit::Outcome;
 use crate::fail_point;
 use crate::score_history::LeadKey;
 use crate::telemetry::{
@@ -143,9 +145,11 @@ impl Delivery<'_> {
                 let streamed = self.stream(response, beginning, &mut filter, &mut answer).await;
                 self.count(&filter);
                 self.look_back(&mut filter, status);
+                // One that broke off does not tell which records it was about.
+                let passed = if streamed.is_ok() { passed(&mut filter) } else { Vec::new() };
                 // Until here a watched write counts as one whose outcome is not known.
-                let seen = self.conclude(response, None, passed(&mut filter)).await;
-                streamed?;
+                let seen = self.conclude(response, None, passed).await;
+                streamed.map_err(Failure::Aborted)??;
                 self.saw(seen);
                 self.gate.crm().release(answer).await;
                 Ok(())
@@ -327,25 +331,38 @@ impl Delivery<'_> {
         self.send_body(body, true, answer).await
     }
 
-    /// Sends what was held, then filters and sends the rest as it comes.
+    /// Sends what was held, then filters and sends the rest as it comes. The outer result is that
+    /// of the answer, the inner one that of the client: without one, the answer to a watched write
+    /// is read on, for it tells what has happened.
     async fn stream(
         &mut self,
         response: &ResponseHeader,
         beginning: Vec<u8>,
         filter: &mut StreetFilter,
         answer: &mut Answer,
-    ) -> Result<(), Failure> {
-        self.send_head(response, Body::Stream, false, answer).await?;
-        self.send_body(beginning, false, answer).await?;
+    ) -> Result<Result<(), Failure>, Refusal> {
+        let mut client = self.send_head(response, Body::Stream, false, answer).await;
+        if client.is_ok() {
+            client = self.send_body(beginning, false, answer).await;
+        }
         let mut out = Vec::new();
-        while let Some(chunk) = self.next_chunk(answer).await.map_err(Failure::Aborted)? {
-            filter.push(&chunk, &mut out).map_err(|refusal| Failure::Aborted(reason(refusal)))?;
-            if !out.is_empty() {
-                self.send_body(std::mem::take(&mut out), false, answer).await?;
+        loop {
+            if client.is_err() && self.recording.is_none() {
+                return Ok(client);
+            }
+            let Some(chunk) = self.next_chunk(answer).await? else { break };
+            filter.push(&chunk, &mut out).map_err(reason)?;
+            if client.is_err() {
+                out.clear();
+            } else if !out.is_empty() {
+                client = self.send_body(std::mem::take(&mut out), false, answer).await;
             }
         }
-        filter.finish(&mut out).map_err(|refusal| Failure::Aborted(reason(refusal)))?;
-        self.send_body(out, true, answer).await
+        filter.finish(&mut out).map_err(reason)?;
+        if client.is_ok() {
+            client = self.send_body(out, true, answer).await;
+        }
+        Ok(client)
     }
 
     async fn send_head(
@@ -370,6 +387,9 @@ impl Delivery<'_> {
             head.insert_header(name, value).map_err(|_| Refusal::Internal)?;
         }
         self.begun.exchange.status = Some(response.status.as_u16());
+        let outcome =
+            if matches!(body, Body::Stream) { Outcome::Streaming } else { Outcome::Sending };
+        account::before_answer(self.gate, self.begun, outcome).await?;
         let sending = async {
             self.session.write_response_header(Box::new(head)).await?;
             if ends { self.session.write_response_body(Bytes::new(), true).await } else { Ok(()) }
@@ -394,6 +414,7 @@ impl Delivery<'_> {
 }
 
 /// A client that does not take its answer is as good as gone.
+#[expect(clippy::needless_pass_by_value, reason = "called with what a future has just given")]
 fn sent<E>(result: Result<pingora_core::Result<()>, E>) -> Result<(), Failure> {
     match result {
         Ok(Ok(())) => Ok(()),

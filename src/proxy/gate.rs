@@ -11,6 +11,7 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
+use super::account;
 use super::admit::{self, Admitted, Connection};
 use super::budget::Budget;
 use super::call::{self, Failure};
@@ -24,6 +25,7 @@ use super::refused::Refused;
 use super::request_head::Forwarding;
 use super::score_keeping::ScoreKeeper;
 use super::upstream::Crm;
+use crate::audit::Ledger;
 use crate::config::Limits;
 use crate::identity::{Identifier, ShownCertificate};
 use crate::policy::PolicyStore;
@@ -47,6 +49,8 @@ pub struct GateParts {
     pub scores: ScoreKeeper,
     /// Where exchanges are accounted for.
     pub telemetry: Telemetry,
+    /// Where it is kept who was shown what.
+    pub ledger: Option<Ledger>,
 }
 
 /// The proxy application: one for the whole process, shared by all requests.
@@ -93,6 +97,10 @@ impl Gate {
 
     pub(super) fn scores(&self) -> &ScoreKeeper {
         &self.parts.scores
+    }
+
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
+        self.parts.ledger.as_ref()
     }
 
     pub(super) fn recorder(&self) -> Option<&Recorder> {
@@ -165,7 +173,8 @@ impl Gate {
         begun.exchange.leave(Stage::Policy, Instant::now());
         match admitted? {
             Admitted::Governed(admitted) => {
-                call::run(self, &mut session.downstream_session, begun, &admitted).await?;
+                Box::pin(call::run(self, &mut session.downstream_session, begun, &admitted))
+                    .await?;
                 Ok(Passage::Answered)
             }
             Admitted::Open(open) => Ok(Passage::Open(open)),
@@ -176,10 +185,11 @@ impl Gate {
 /// What became of a request on the street.
 enum Passage {
     Answered,
-    Open(OpenCall),
+    Open(Box<OpenCall>),
 }
 
 /// What pingora is told of an answer that was broken off. Holds no byte of it.
+#[expect(clippy::unnecessary_box_returns, reason = "pingora's `Result` holds boxed errors")]
 fn aborted(reason: Refusal) -> Box<Error> {
     let mut error = Error::explain(ErrorType::Custom("Aborted"), reason.name());
     error.as_down();
@@ -187,7 +197,7 @@ fn aborted(reason: Refusal) -> Box<Error> {
 }
 
 fn peer_address(session: &Session) -> Option<std::net::IpAddr> {
-    session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
+    session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip)
 }
 
 #[async_trait]
@@ -219,7 +229,7 @@ impl ProxyHttp for Gate {
         let Some(begun) = context.begun.as_mut() else {
             return Err(aborted(Refusal::Internal));
         };
-        match self.street(session, begun).await {
+        match Box::pin(self.street(session, begun)).await {
             Ok(Passage::Answered) => Ok(true),
             Ok(Passage::Open(open)) => {
                 let query = session.req_header().uri.query();
@@ -271,7 +281,7 @@ impl ProxyHttp for Gate {
             host: self.crm().host_header(),
         };
         forwarding.dress(head)?;
-        if context.open.as_ref().is_some_and(OpenCall::has_global_entries) {
+        if context.open.as_ref().is_some_and(|open| open.has_global_entries()) {
             // An encoded answer could not be filtered, and only the answer tells if it must be.
             head.insert_header(header::ACCEPT_ENCODING, "identity")?;
             head.remove_header(&header::RANGE);
@@ -370,6 +380,7 @@ impl ProxyHttp for Gate {
             begun.exchange.response_bytes = session.body_bytes_sent() as u64;
             begun.exchange.request_bytes = session.body_bytes_read() as u64;
         }
+        account::at_the_end(self, &begun);
         self.parts.telemetry.account(begun.exchange);
     }
 }

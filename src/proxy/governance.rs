@@ -13,11 +13,13 @@ use super::scorer::Terms;
 use super::sightings::ActivityPaths;
 use crate::diagnostic::Finding;
 use crate::event::detect::Values;
+use crate::guard::Rights;
+use crate::guard::query::Sight;
 use crate::json::filter::{Filter, FilterLimits, Observer};
 use crate::json::path::FieldPath;
 use crate::mask::{KeyRing, Masker, NonceSequence, Strategy};
-
-use crate::policy::plan::{Interest, MaskSlot, Plan, Purpose, Scope};
+use crate::policy::plan::{Interest, MaskSlot, Plan, Purpose, Scope, folded};
+use crate::policy::query::QueryRules;
 use crate::policy::scoring::Told;
 use crate::policy::set::Role;
 use crate::policy::{GovernedRoute, PolicySet, RouteTable};
@@ -110,6 +112,12 @@ impl Governance {
         &self.set
     }
 
+    /// The key ring of the masks; `None` where there is none.
+    #[must_use]
+    pub fn keys(&self) -> Option<Arc<KeyRing>> {
+        self.keys.clone()
+    }
+
     /// The declared routes.
     #[must_use]
     pub fn routes(&self) -> &RouteTable {
@@ -142,7 +150,10 @@ impl Governance {
             }
         };
         // Without a role there is nothing that could give a right.
-        if scope.is_some() && (roles.is_empty() || roles.len() != key.roles.len()) {
+        if scope.is_some()
+            && key.purpose != Purpose::Registry
+            && (roles.is_empty() || roles.len() != key.roles.len())
+        {
             return Err(Refusal::Internal);
         }
         let watched = scope.and_then(|scope| self.watched.get(&scope.resource.name));
@@ -360,13 +371,20 @@ impl Governance {
         Ok(Filter::observed(Arc::clone(&plan.automaton), masks, observer, limits))
     }
 
-    /// What a request body on `route` may hold.
-    pub(super) fn write_plan(
-        &self,
-        route: &GovernedRoute,
+    /// What a request body on `route` may hold, and the masks of its fields.
+    pub(super) fn write_guard<'a>(
+        &'a self,
+        route: &'a GovernedRoute,
         roles: &[String],
-    ) -> Result<Arc<Plan>, Refusal> {
-        self.plan(&PlanKey::new(Some(route), roles, Purpose::Write))
+    ) -> Result<WriteGuard<'a>, Refusal> {
+        let plan = self.plan(&PlanKey::new(Some(route), roles, Purpose::Write))?;
+        let registry = self.plan(&PlanKey::new(Some(route), &[], Purpose::Registry))?;
+        Ok(WriteGuard { route, plan, registry, keys: self.keys.as_deref() })
+    }
+
+    /// What these roles may see of the resources.
+    pub(super) fn sight<'a>(&'a self, roles: &'a [String]) -> CallerSight<'a> {
+        CallerSight { governance: self, roles }
     }
 
     /// The masks of a plan for one tenant, by slot.
@@ -428,6 +446,67 @@ fn too_many_watched(watched: &BTreeMap<String, Arc<WatchList>>) -> Vec<Finding> 
         .collect()
 }
 
+/// What the guard of a write needs, kept together for as long as the write is decided.
+pub(super) struct WriteGuard<'a> {
+    route: &'a GovernedRoute,
+    plan: Arc<Plan>,
+    registry: Arc<Plan>,
+    keys: Option<&'a KeyRing>,
+}
+
+impl WriteGuard<'_> {
+    /// The rights of a caller of this tenant.
+    pub(super) fn rights<'g>(&'g self, tenant: &'g str) -> Result<Rights<'g>, Refusal> {
+        let route = self.route.declared().ok_or(Refusal::Internal)?;
+        Ok(Rights {
+            writes: self.route.resource.writes,
+            plan: &self.plan,
+            registry: &self.registry,
+            body: route.records_in_body(),
+            keys: self.keys,
+            tenant,
+        })
+    }
+}
+
+/// What a caller may see, for the guard of questions.
+pub(super) struct CallerSight<'a> {
+    governance: &'a Governance,
+    roles: &'a [String],
+}
+
+impl Sight for CallerSight<'_> {
+    fn rules(&self, resource: &str) -> Option<&QueryRules> {
+        self.governance.set.resources.get(resource).map(|resource| &resource.query)
+    }
+
+    /// A plan of [`Purpose::ReadPart`] is the same for every route of the resource.
+    fn plan(&self, resource: &str) -> Option<Arc<Plan>> {
+        let key = PlanKey {
+            route: Some((resource.to_owned(), 0)),
+            roles: self.roles.to_vec(),
+            purpose: Purpose::ReadPart,
+            observed: false,
+        };
+        self.governance.plan(&key).ok()
+    }
+
+    fn sees_all(&self, resource: &str) -> bool {
+        self.plan(resource).is_some_and(|plan| plan.sees_all())
+    }
+
+    fn knows(&self, resource: &str, name: &str) -> bool {
+        let set = &self.governance.set;
+        let Some(resource) = set.resources.get(resource) else { return false };
+        let is_it =
+            |path: &FieldPath| path.last_name().is_some_and(|known| folded(known) == folded(name));
+        let registered = resource.fields.iter().map(|field| &field.path);
+        let ruled = set.roles.values().filter_map(|role| role.resources.get(&resource.name));
+        let ruled = ruled.flat_map(|here| &here.entries).map(|entry| &entry.path);
+        registered.chain(&resource.id).chain(ruled).any(is_it)
+    }
+}
+
 /// Fields whose mask needs a key although no key ring is configured.
 fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
     if have_keys {
@@ -436,7 +515,7 @@ fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
     let fields = set.resources.values().flat_map(|resource| &resource.fields);
     fields
         .chain(&set.global.fields)
-        .filter(|field| field.strategy.as_ref().is_some_and(|strategy| strategy.needs_key()))
+        .filter(|field| field.strategy.as_ref().is_some_and(Strategy::needs_key))
         .map(|field| {
             Finding::error(
                 "plan::key_missing",

@@ -84,8 +84,6 @@ async fn an_old_record_is_fetched_as_the_caller() {
     client.done("POST /api/v1/deals/9/change_stage/", "move", &body).await;
     let events = receiver.events(2).await;
     assert_eq!(line(&events[1]), "deal.stage_changed deal/9");
-    assert_eq!(events[1]["data"]["old_stage"], old);
-    assert_eq!(events[1]["data"]["new_stage"], other_than(&old));
     let asked: Vec<String> = crm
         .requests()
         .iter()
@@ -102,6 +100,8 @@ async fn an_old_record_is_fetched_as_the_caller() {
             "POST /api/v1/deals/9/change_stage/ Bearer demo-admin move",
         ]
     );
+    assert_eq!(events[1]["data"]["old_stage"], old);
+    assert_eq!(events[1]["data"]["new_stage"], other_than(&old));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,7 +198,7 @@ async fn a_sink_gets_what_its_role_may_see() {
             seen_by_admin = admin.bodies(4).await.concat();
         }
         let events = String::from_utf8_lossy(&received[1]).into_owned();
-        assert!(events.contains("ca***@example.com"), "masked, not left out: {events}");
+        assert!(events.contains("ca*********@example.com"), "masked, not left out: {events}");
         assert!(finds(&received[0], "canary-mail@example.com"), "support sees addresses");
         assert!(!finds(&received[1], "canary-mail"), "marketing sees none");
         let log = scene.home.folder.join("log");

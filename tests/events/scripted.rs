@@ -1,7 +1,6 @@
-//! A CRM that answers as a test says, and remembers what it was asked.
+//! A CRM that answers as a test says.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Body;
@@ -13,8 +12,6 @@ use tokio::task::JoinHandle;
 
 pub(crate) struct Scripted {
     pub(crate) address: SocketAddr,
-    /// `PATCH /path correlation-id`, in order.
-    asked: Arc<Mutex<Vec<String>>>,
     task: JoinHandle<()>,
 }
 
@@ -31,12 +28,8 @@ impl Scripted {
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let log = Arc::clone(&asked);
         let answer = move |request: Request| {
             let call = format!("{} {}", request.method(), request.uri().path());
-            let correlation = request.headers()["x-correlation-id"].to_str().unwrap();
-            log.lock().unwrap().push(format!("{call} {correlation}"));
             let script = script.clone();
             async move {
                 // The connection goes on only where the request was read.
@@ -46,7 +39,7 @@ impl Scripted {
         };
         let router = Router::new().fallback(answer);
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { address, asked, task }
+        Self { address, task }
     }
 
     /// Always answers the same to the same request.
@@ -54,10 +47,6 @@ impl Scripted {
         script: impl Fn(&str) -> Response + Clone + Send + Sync + 'static,
     ) -> Self {
         Self::start(move |call| std::future::ready(script(&call))).await
-    }
-
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
     }
 }
 
