@@ -7,17 +7,20 @@
 
 mod activities;
 mod form;
+mod refreshes;
 mod rows;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use moka::sync::Cache;
+use rusqlite::{Connection, Transaction};
 use time::{Duration, OffsetDateTime};
 
 pub use activities::SeenActivity;
+pub use refreshes::{Refresh, RefreshKind};
 
-use crate::score::{Quality, Score};
+use crate::score::{Inputs, Quality, Score, ScoringPlan};
 use crate::store::{Schema, Store, StoreError};
 
 /// What [`ScoreHistory`] needs of a store. Times are milliseconds since 1970.
@@ -35,6 +38,7 @@ const FIRST: &str = "
         kept TEXT NOT NULL,
         PRIMARY KEY (tenant, resource, lead)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX lead_scores_at ON lead_scores (tenant, resource, at);
     CREATE TABLE lead_score_history (
         tenant TEXT NOT NULL,
         resource TEXT NOT NULL,
@@ -50,12 +54,23 @@ const FIRST: &str = "
     CREATE TABLE lead_activities (
         tenant TEXT NOT NULL,
         resource TEXT NOT NULL,
-        lead BLOB NOT NULL,
-        activity BLOB NOT NULL,
+        lead TEXT NOT NULL,
+        activity TEXT NOT NULL,
         at INTEGER NOT NULL,
         PRIMARY KEY (tenant, resource, lead, activity)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX lead_activities_at ON lead_activities (at);
+    CREATE TABLE lead_score_refreshes (
+        tenant TEXT NOT NULL,
+        resource TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        began INTEGER NOT NULL,
+        ended INTEGER,
+        next TEXT,
+        done INTEGER NOT NULL,
+        total INTEGER,
+        PRIMARY KEY (tenant, resource)
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// Scores that are kept in memory.
@@ -85,11 +100,18 @@ pub enum Cause {
     Read,
     /// The lead was written.
     Write,
+    /// An activity of the lead was read or written.
+    Activity,
+    /// It was calculated long ago, or somebody asked for all of them.
+    Refresh,
+    /// Somebody asked for the score, and the one that was known was too old.
+    Asked,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Self; 2] = [Self::Read, Self::Write];
+    pub const ALL: [Self; 5] =
+        [Self::Read, Self::Write, Self::Activity, Self::Refresh, Self::Asked];
 
     /// The stable name.
     #[must_use]
@@ -97,6 +119,9 @@ impl Cause {
         match self {
             Self::Read => "read",
             Self::Write => "write",
+            Self::Activity => "activity",
+            Self::Refresh => "refresh",
+            Self::Asked => "asked",
         }
     }
 }
@@ -120,11 +145,32 @@ impl Found {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Self::Memory => "memory",
+            Self::Memory => "hit",
             Self::Store => "store",
-            Self::Nowhere => "nowhere",
+            Self::Nowhere => "miss",
         }
     }
+}
+
+/// What a score was calculated from, so that it can be calculated again without the record. It is
+/// understood already and holds no value of it.
+#[derive(Debug, Clone)]
+pub struct Basis {
+    /// The rules.
+    pub plan: Arc<ScoringPlan>,
+    /// What the record said.
+    pub inputs: Inputs,
+}
+
+/// A score that was just calculated.
+#[derive(Debug, Clone)]
+pub struct Scored {
+    /// The lead.
+    pub key: LeadKey,
+    /// Its score.
+    pub score: Score,
+    /// What it was calculated from.
+    pub basis: Basis,
 }
 
 /// A lead means something else than before.
@@ -147,12 +193,25 @@ pub struct Past {
     pub cause: Cause,
 }
 
+/// How many leads of one company have one quality.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// The company; empty where there is none.
+    pub tenant: String,
+    /// The quality.
+    pub quality: Quality,
+    /// How many.
+    pub leads: u64,
+}
+
 /// The last known score of a lead.
 #[derive(Debug, Clone)]
 struct Standing {
     score: Arc<Score>,
     /// The moment of the score that was written last.
     written: OffsetDateTime,
+    /// `None` for one that was read from the store.
+    basis: Option<Basis>,
 }
 
 /// The scores, in memory and in the store. Clones share everything.
@@ -172,15 +231,16 @@ impl ScoreHistory {
     /// Notes scores, and tells which leads mean something else than before. Of two scores of one
     /// lead the later holds. A lead that was not known before has not changed.
     ///
-    /// Two calls at once may both tell of one change, so there is one caller.
-    pub async fn note(&self, scores: Vec<(LeadKey, Score)>, cause: Cause) -> Vec<Change> {
+    /// What is written by [`Cause::Refresh`] is on disk when this returns, as far as the store takes
+    /// it. Two calls at once may both tell of one change, so there is one caller.
+    pub async fn note(&self, scores: Vec<Scored>, cause: Cause) -> Vec<Change> {
         let mut stored = self.stored_before(&scores).await;
         let (mut changes, mut rows) = (Vec::new(), Vec::new());
-        for (key, score) in scores {
+        for Scored { key, score, basis } in scores {
             let before = self.standing.get(&key).or_else(|| stored.remove(&key));
             let at = score.calculated_at();
             let score = Arc::new(score);
-            let mut written = at;
+            let (mut written, mut is_new) = (at, true);
             if let Some(before) = before {
                 if before.score.calculated_at() > at {
                     continue;
@@ -189,25 +249,92 @@ impl ScoreHistory {
                     let (old, score) = (before.score.quality(), Arc::clone(&score));
                     changes.push(Change { key: key.clone(), old, score });
                 }
-                if is_same(&before.score, &score) && at - before.written < WRITTEN_AGAIN {
+                is_new = !is_same(&before.score, &score);
+                if !is_new && at - before.written < WRITTEN_AGAIN {
                     written = before.written;
                 }
             }
             if written == at {
-                rows.push(rows::Row::new(key.clone(), &score, cause));
+                rows.push(rows::Row::new(key.clone(), &score, cause, is_new));
             }
-            self.standing.insert(key, Standing { score, written });
+            self.standing.insert(key, Standing { score, written, basis: Some(basis) });
         }
         if let Some(store) = self.store.as_ref().filter(|_| !rows.is_empty()) {
-            store.commit_soon(move |transaction| rows::write(transaction, &rows));
+            let write = move |transaction: &Transaction<'_>| rows::write(transaction, &rows);
+            if cause == Cause::Refresh {
+                // What is not written is still old, and will be looked for again.
+                let _ = store.commit(write).await;
+            } else {
+                store.commit_soon(write);
+            }
         }
         changes
     }
 
+    /// What the last known score of a lead was calculated from, as long as memory holds it.
+    #[must_use]
+    pub fn basis(&self, key: &LeadKey) -> Option<Basis> {
+        self.standing.get(key)?.basis
+    }
+
+    /// Forgets a lead that is gone: its score and how it came there.
+    pub fn forget(&self, key: &LeadKey) {
+        self.standing.invalidate(key);
+        if let Some(store) = &self.store {
+            let key = key.clone();
+            store.commit_soon(move |transaction| rows::forget(transaction, &key));
+        }
+    }
+
+    /// The leads whose score was calculated before a moment, the oldest first, at most so many.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn stale(
+        &self,
+        tenant: &str,
+        resource: &str,
+        before: OffsetDateTime,
+        most: usize,
+    ) -> Result<Vec<LeadKey>, StoreError> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let (tenant, resource) = (tenant.to_owned(), resource.to_owned());
+        let read = move |connection: &Connection| {
+            rows::stale(connection, &tenant, &resource, before, most)
+        };
+        store.read(read).await
+    }
+
+    /// How many scores were calculated before a moment.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn count_stale(
+        &self,
+        tenant: &str,
+        resource: &str,
+        before: OffsetDateTime,
+    ) -> Result<u64, StoreError> {
+        let Some(store) = &self.store else { return Ok(0) };
+        let (tenant, resource) = (tenant.to_owned(), resource.to_owned());
+        store
+            .read(move |connection| rows::count_stale(connection, &tenant, &resource, before))
+            .await
+    }
+
+    /// How many leads of each company have which quality.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn distribution(&self) -> Result<Vec<Share>, StoreError> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        store.read(rows::distribution).await
+    }
+
     /// What the store knows of those leads that memory does not know.
-    async fn stored_before(&self, scores: &[(LeadKey, Score)]) -> HashMap<LeadKey, Standing> {
+    async fn stored_before(&self, scores: &[Scored]) -> HashMap<LeadKey, Standing> {
         let Some(store) = &self.store else { return HashMap::new() };
-        let unknown = scores.iter().map(|(key, _)| key);
+        let unknown = scores.iter().map(|scored| &scored.key);
         let unknown: Vec<LeadKey> =
             unknown.filter(|key| !self.standing.contains_key(*key)).cloned().collect();
         if unknown.is_empty() {
@@ -216,8 +343,10 @@ impl ScoreHistory {
         let read = store.read(move |connection| rows::last(connection, unknown)).await;
         // What cannot be read is not known, and no change is told of it.
         let read = read.unwrap_or_default().into_iter();
-        let standing =
-            |score: Score| Standing { written: score.calculated_at(), score: Arc::new(score) };
+        let standing = |score: Score| {
+            let written = score.calculated_at();
+            Standing { written, score: Arc::new(score), basis: None }
+        };
         read.map(|(key, score)| (key, standing(score))).collect()
     }
 

@@ -105,9 +105,10 @@ impl Server {
             }
             _ => (None, None),
         };
+        let score_events =
+            recorder.as_ref().map(|recorder| (recorder.journal.clone(), recorder.readers.clone()));
         let (keeper, scores) =
-            ScoreKeeper::start(history, recorder.as_ref(), policies.store(), telemetry.clone())
-                .await;
+            ScoreKeeper::start(history, score_events, policies.store(), telemetry.clone()).await;
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
         let app = application(

@@ -83,6 +83,12 @@ impl Scoring {
         Some(company.and_then(|company| lead.companies.get(company)).unwrap_or(&lead.plan))
     }
 
+    /// Whether a company has rules of its own.
+    #[must_use]
+    pub fn names(&self, company: &str) -> bool {
+        self.leads.values().any(|lead| lead.companies.contains_key(company))
+    }
+
     /// How much of a score the roles of one caller get together.
     #[must_use]
     pub fn disclosure<'r>(

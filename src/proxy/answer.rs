@@ -25,13 +25,14 @@ use super::masking::{AnswerFilter, filter_limits, reason};
 use super::recording::{Answered, Recorded, Recording};
 use super::refused::Refused;
 use super::response_head::{self, Body, Dressing};
-use super::score_keeping::Made;
+use super::score_keeping::Occasion;
 use super::scorer::Scorer;
 use super::sightings::Sightings;
 use super::upstream::Answer;
 use crate::audit::Outcome;
 use crate::fail_point;
-use crate::score_history::LeadKey;
+use crate::policy::GovernedRoute;
+use crate::score_history::{Cause, LeadKey};
 use crate::telemetry::{
     EventsRecorded, LeadsScored, Refusal, ScoreLookedUp, Stage, WriteMoment, WriteUnrecorded,
 };
@@ -80,6 +81,7 @@ impl Delivery<'_> {
             return Err(refuse(reason));
         }
 
+        self.forget_score(status);
         let is_head = self.session.req_header().method == Method::HEAD;
         let has_no_body = is_head
             || status == StatusCode::NO_CONTENT
@@ -182,26 +184,58 @@ impl Delivery<'_> {
     /// What was made of the records that passed, for the head and for later.
     fn look_back(&mut self, filter: &mut StreetFilter, status: StatusCode) {
         let Some(collector) = filter.observer().as_mut() else { return };
+        let Some(route) = &self.call.route else { return };
+        let keeper = self.gate.scores();
         if let Some(sightings) = collector.sightings() {
-            self.gate.scores().saw(sightings.take(self.call.tenant.as_deref()));
+            let leads = sightings.leads().to_owned();
+            let seen = sightings.take(self.call.tenant.as_deref());
+            keeper.saw(seen, || self.occasion(route, leads, Cause::Activity, status));
         }
-        let (Some(scorer), Some(route)) = (collector.scorer(), &self.call.route) else { return };
+        let Some(scorer) = collector.scorer() else { return };
         self.scores = scorer.headers();
         let resource = route.resource.name.as_str();
-        let (qualities, elapsed) = (scorer.qualities(), scorer.elapsed());
+        let (qualities, elapsed) = (scorer.qualities().by_word(), scorer.elapsed());
         LeadsScored { resource, qualities, elapsed }.emit(self.gate.telemetry());
-        self.gate.scores().keep(Made {
+        let is_read = self.session.req_header().method.is_safe();
+        let cause = if is_read { Cause::Read } else { Cause::Write };
+        let occasion = self.occasion(route, resource.to_owned(), cause, status);
+        keeper.keep(occasion, scorer.take_made());
+    }
+
+    fn occasion(
+        &self,
+        route: &GovernedRoute,
+        resource: String,
+        cause: Cause,
+        status: StatusCode,
+    ) -> Occasion {
+        Occasion {
             policies: Arc::clone(&self.call.policies),
             tenant: self.call.tenant.clone(),
-            resource: resource.to_owned(),
-            scores: scorer.take_made(),
-            method: self.session.req_header().method.clone(),
+            resource,
+            cause,
+            method: self.session.req_header().method.as_str().to_owned(),
             route: Arc::clone(&route.template),
             status: status.as_u16(),
             actor: self.begun.exchange.user_id().map(ToOwned::to_owned),
             correlation_id: self.begun.correlation.as_str().to_owned(),
-            traceparent: self.begun.trace.traceparent(),
-        });
+            traceparent: Some(self.begun.trace.traceparent()),
+        }
+    }
+
+    /// A lead that was deleted has no score.
+    fn forget_score(&self, status: StatusCode) {
+        let Some(route) = self.call.route.as_ref().filter(|_| status.is_success()) else { return };
+        if self.session.req_header().method != Method::DELETE
+            || !self.call.policies.snapshot.scores(&route.resource.name)
+        {
+            return;
+        }
+        if let Some(lead) = route.record_id(&self.call.path) {
+            let resource = route.resource.name.clone();
+            let tenant = self.call.tenant.clone().unwrap_or_default();
+            self.gate.scores().history().forget(&LeadKey { tenant, resource, lead });
+        }
     }
 
     /// The last known score of the one lead that is about to be streamed: its head is sent before

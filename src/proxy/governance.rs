@@ -255,6 +255,11 @@ impl Governance {
         Some(terms)
     }
 
+    /// Whether a resource holds leads.
+    pub(super) fn scores(&self, resource: &str) -> bool {
+        self.set.scoring.as_ref().is_some_and(|scoring| scoring.leads.contains_key(resource))
+    }
+
     /// A score that was kept, as `roles` may see it. The rules may have changed since, so it is
     /// folded by what it rested on itself.
     pub(super) fn kept_rendering<'s>(

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use http::{HeaderName, HeaderValue};
 use time::OffsetDateTime;
 
-use super::activities::ObservedActivities;
+use super::activities::KnownActivities;
 use super::score_keeping::MOST_OF_ANSWER;
+use crate::event::detect::id_of;
 use crate::json::path::FieldPath;
 use crate::json::text::quote;
 use crate::policy::scoring::{Scoring, Told};
@@ -16,6 +17,7 @@ use crate::score::{
     Activities, ComponentSet, Disclosure, HeaderNames, Inputs, ListHeader, Quality, Rendering,
     Score, ScoreHeader, ScoringPlan, Slot,
 };
+use crate::score_history::{Basis, LeadKey, Scored};
 
 /// What is needed to score the leads of one resource and company for one set of roles. Depends on
 /// the policies alone, so it is made once and kept.
@@ -90,9 +92,9 @@ impl Terms {
 #[derive(Debug)]
 pub(super) struct Scorer {
     terms: Arc<Terms>,
-    activities: Arc<ObservedActivities>,
-    tenant: Option<String>,
-    resource: String,
+    activities: Arc<KnownActivities>,
+    /// The company and the kind of lead; the id is that of the record that passed last.
+    key: LeadKey,
     now: OffsetDateTime,
     inputs: Inputs,
     /// The JSON text of the id of the record that is passing.
@@ -101,17 +103,33 @@ pub(super) struct Scorer {
     /// The score of the one record, until a second one comes.
     only: Option<Score>,
     scored: u64,
-    /// The scores by the JSON text of the lead's id, to keep them.
-    made: Vec<(Box<[u8]>, Score)>,
-    /// How many have which quality, in the order of [`Quality::ALL`].
-    qualities: [u64; 4],
+    /// The scores, to keep them.
+    made: Vec<Scored>,
+    qualities: Qualities,
     elapsed: Duration,
+}
+
+/// How many leads have which quality, in the order of [`Quality::ALL`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Qualities([u64; 4]);
+
+impl Qualities {
+    pub(super) fn add(&mut self, quality: Quality) {
+        let place = Quality::ALL.iter().position(|known| *known == quality);
+        if let Some(count) = place.and_then(|place| self.0.get_mut(place)) {
+            *count += 1;
+        }
+    }
+
+    pub(super) fn by_word(self) -> Vec<(&'static str, u64)> {
+        Quality::ALL.iter().map(|quality| quality.word()).zip(self.0).collect()
+    }
 }
 
 impl Scorer {
     pub(super) fn new(
         terms: Arc<Terms>,
-        activities: Arc<ObservedActivities>,
+        activities: Arc<KnownActivities>,
         tenant: Option<&str>,
         resource: &str,
         is_list: bool,
@@ -121,8 +139,11 @@ impl Scorer {
         Self {
             terms,
             activities,
-            tenant: tenant.map(ToOwned::to_owned),
-            resource: resource.to_owned(),
+            key: LeadKey {
+                tenant: tenant.unwrap_or_default().to_owned(),
+                resource: resource.to_owned(),
+                lead: String::new(),
+            },
             now,
             inputs: Inputs::at(now),
             id: None,
@@ -130,7 +151,7 @@ impl Scorer {
             only: None,
             scored: 0,
             made: Vec::new(),
-            qualities: [0; 4],
+            qualities: Qualities::default(),
             elapsed: Duration::ZERO,
         }
     }
@@ -152,19 +173,18 @@ impl Scorer {
 
     pub(super) fn record_ends(&mut self, is_empty: bool, out: &mut Vec<u8>) {
         let began = Instant::now();
-        let elsewhere = match &self.id {
-            Some(id) if self.terms.plan.counts_elsewhere() => {
-                let tenant = self.tenant.as_deref();
-                self.activities.of_lead(tenant, &self.resource, id, self.now)
-            }
-            Some(_) | None => Activities::NONE,
+        let id = self.id.as_deref().and_then(|id| id_of(std::str::from_utf8(id).ok()?));
+        let is_known = id.is_some();
+        self.key.lead = id.unwrap_or_default();
+        let elsewhere = if is_known && self.terms.plan.counts_elsewhere() {
+            self.activities.of_lead(self.terms.plan.activity_rule(), &self.key, self.now)
+        } else {
+            Activities::NONE
         };
         let score = Score::of(&self.terms.plan, &self.inputs, elsewhere, self.now);
         self.elapsed += began.elapsed();
         self.scored += 1;
-        if let Some(count) = self.qualities.get_mut(score.quality() as usize) {
-            *count += 1;
-        }
+        self.qualities.add(score.quality());
         let rendering = self.terms.rendering(&score);
         if let (Some(rendering), Some(member)) = (&rendering, &self.terms.member) {
             if !is_empty {
@@ -177,8 +197,9 @@ impl Scorer {
             list.push(self.id.as_deref().filter(|_| self.terms.ids), rendering);
         }
         self.only = (self.scored == 1).then(|| score.clone());
-        if let Some(id) = self.id.take().filter(|_| self.made.len() < MOST_OF_ANSWER) {
-            self.made.push((id, score));
+        if is_known && self.made.len() < MOST_OF_ANSWER {
+            let basis = Basis { plan: Arc::clone(&self.terms.plan), inputs: self.inputs };
+            self.made.push(Scored { key: self.key.clone(), score, basis });
         }
     }
 
@@ -196,14 +217,14 @@ impl Scorer {
         headers
     }
 
-    /// The scores, by the JSON texts of the leads' ids.
-    pub(super) fn take_made(&mut self) -> Vec<(Box<[u8]>, Score)> {
+    /// The scores of leads whose ids are known, up to a bound.
+    pub(super) fn take_made(&mut self) -> Vec<Scored> {
         std::mem::take(&mut self.made)
     }
 
     /// How many leads have which quality.
-    pub(super) fn qualities(&self) -> Vec<(&'static str, u64)> {
-        Quality::ALL.iter().map(|quality| quality.word()).zip(self.qualities).collect()
+    pub(super) fn qualities(&self) -> Qualities {
+        self.qualities
     }
 
     /// How long the calculation took.

@@ -3,23 +3,19 @@
 use rusqlite::{Connection, Transaction};
 use time::OffsetDateTime;
 
-use super::{BATCH, ScoreHistory, milliseconds, moment};
+use super::{BATCH, LeadKey, ScoreHistory, milliseconds, moment};
 use crate::store::StoreError;
 
 /// Most activities that are read back.
 const MOST: usize = 500_000;
 
-/// An activity of a lead. Ids are JSON texts.
+/// An activity of a lead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeenActivity {
-    /// The company; empty where there is none.
-    pub tenant: String,
-    /// The resource of the lead.
-    pub resource: String,
     /// The lead.
-    pub lead: Box<[u8]>,
-    /// The activity.
-    pub activity: Box<[u8]>,
+    pub key: LeadKey,
+    /// The activity's own id.
+    pub activity: Box<str>,
     /// When it was.
     pub at: OffsetDateTime,
 }
@@ -68,8 +64,9 @@ fn put(transaction: &Transaction<'_>, seen: &[SeenActivity]) -> rusqlite::Result
         "INSERT OR REPLACE INTO lead_activities (tenant, resource, lead, activity, at)
          VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
-    for SeenActivity { tenant, resource, lead, activity, at } in seen {
-        statement.execute((tenant, resource, &**lead, &**activity, milliseconds(*at)))?;
+    for SeenActivity { key, activity, at } in seen {
+        let LeadKey { tenant, resource, lead } = key;
+        statement.execute((tenant, resource, lead, &**activity, milliseconds(*at)))?;
     }
     Ok(())
 }
@@ -80,15 +77,9 @@ fn get(connection: &Connection, since: OffsetDateTime) -> rusqlite::Result<Vec<S
          WHERE at >= ?1 ORDER BY at DESC LIMIT ?2",
     )?;
     let rows = statement.query_map((milliseconds(since), MOST), |row| {
-        let (lead, activity): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
-        let (tenant, resource) = (row.get(0)?, row.get(1)?);
-        Ok(moment(row.get(4)?).map(|at| SeenActivity {
-            tenant,
-            resource,
-            lead: lead.into(),
-            activity: activity.into(),
-            at,
-        }))
+        let key = LeadKey { tenant: row.get(0)?, resource: row.get(1)?, lead: row.get(2)? };
+        let activity: String = row.get(3)?;
+        Ok(moment(row.get(4)?).map(|at| SeenActivity { key, activity: activity.into(), at }))
     })?;
     rows.filter_map(Result::transpose).collect()
 }

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction};
 use time::OffsetDateTime;
 
-use super::{Cause, LeadKey, Past, form, milliseconds, moment};
-use crate::score::Score;
+use super::{Cause, LeadKey, Past, Share, form, milliseconds, moment};
+use crate::score::{Quality, Score};
 
 /// A score on its way into the store.
 #[derive(Debug)]
@@ -15,10 +15,12 @@ pub(super) struct Row {
     quality: &'static str,
     cause: Cause,
     kept: String,
+    /// It says something else than the one before it.
+    is_new: bool,
 }
 
 impl Row {
-    pub(super) fn new(key: LeadKey, score: &Score, cause: Cause) -> Self {
+    pub(super) fn new(key: LeadKey, score: &Score, cause: Cause, is_new: bool) -> Self {
         Self {
             key,
             at: milliseconds(score.calculated_at()),
@@ -26,11 +28,12 @@ impl Row {
             quality: score.quality().word(),
             cause,
             kept: form::text(score),
+            is_new,
         }
     }
 }
 
-/// Both the last one and one more of the history.
+/// The last one, and one more of the history where it says something new.
 pub(super) fn write(transaction: &Transaction<'_>, rows: &[Row]) -> rusqlite::Result<()> {
     let mut last = transaction.prepare_cached(
         "INSERT INTO lead_scores (tenant, resource, lead, at, total, quality, cause, kept)
@@ -45,11 +48,13 @@ pub(super) fn write(transaction: &Transaction<'_>, rows: &[Row]) -> rusqlite::Re
              (tenant, resource, lead, at, total, quality, cause, kept)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
-    for Row { key, at, total, quality, cause, kept } in rows {
+    for Row { key, at, total, quality, cause, kept, is_new } in rows {
         let LeadKey { tenant, resource, lead } = key;
         let values = (tenant, resource, lead, at, total, quality, cause.word(), kept);
         last.execute(values)?;
-        history.execute(values)?;
+        if *is_new {
+            history.execute(values)?;
+        }
     }
     Ok(())
 }
@@ -104,6 +109,68 @@ pub(super) fn retire(
                  WHERE at < ?1 ORDER BY at LIMIT ?2)",
         )?
         .execute((milliseconds(before), batch))
+}
+
+/// Takes a lead out of both tables.
+pub(super) fn forget(transaction: &Transaction<'_>, key: &LeadKey) -> rusqlite::Result<()> {
+    let values = (&key.tenant, &key.resource, &key.lead);
+    transaction
+        .prepare_cached(
+            "DELETE FROM lead_scores WHERE tenant = ?1 AND resource = ?2 AND lead = ?3",
+        )?
+        .execute(values)?;
+    transaction
+        .prepare_cached(
+            "DELETE FROM lead_score_history WHERE tenant = ?1 AND resource = ?2 AND lead = ?3",
+        )?
+        .execute(values)?;
+    Ok(())
+}
+
+/// The leads of one company and kind whose score is older, the oldest first.
+pub(super) fn stale(
+    connection: &Connection,
+    tenant: &str,
+    resource: &str,
+    before: OffsetDateTime,
+    most: usize,
+) -> rusqlite::Result<Vec<LeadKey>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT lead FROM lead_scores
+         WHERE tenant = ?1 AND resource = ?2 AND at < ?3 ORDER BY at LIMIT ?4",
+    )?;
+    let rows = statement.query_map((tenant, resource, milliseconds(before), most), |row| {
+        let (tenant, resource) = (tenant.to_owned(), resource.to_owned());
+        Ok(LeadKey { tenant, resource, lead: row.get(0)? })
+    })?;
+    rows.collect()
+}
+
+/// How many there are of these.
+pub(super) fn count_stale(
+    connection: &Connection,
+    tenant: &str,
+    resource: &str,
+    before: OffsetDateTime,
+) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached(
+            "SELECT count(*) FROM lead_scores WHERE tenant = ?1 AND resource = ?2 AND at < ?3",
+        )?
+        .query_row((tenant, resource, milliseconds(before)), |row| row.get(0))
+}
+
+/// How many leads of each company have which quality.
+pub(super) fn distribution(connection: &Connection) -> rusqlite::Result<Vec<Share>> {
+    let mut statement = connection
+        .prepare_cached("SELECT tenant, quality, count(*) FROM lead_scores GROUP BY 1, 2")?;
+    let rows = statement.query_map([], |row| {
+        let word: String = row.get(1)?;
+        let quality = Quality::ALL.into_iter().find(|quality| quality.word() == word);
+        let (tenant, leads) = (row.get(0)?, row.get(2)?);
+        Ok(quality.map(|quality| Share { tenant, quality, leads }))
+    })?;
+    rows.filter_map(Result::transpose).collect()
 }
 
 /// `None` where the row holds what no version of this program has written.

@@ -156,7 +156,11 @@ impl Metrics {
             scores: maker.counters(&catalogue::SCORES)?,
             calculation: maker
                 .histograms(&catalogue::SCORE_CALCULATION, catalogue::SCORE_BUCKETS)?,
-            lookups: maker.counters(&catalogue::SCORE_LOOKUPS)?,
+            lookups: maker.counters(&catalogue::SCORE_CACHE)?,
+            dropped: maker.counter(&catalogue::SCORES_DROPPED)?,
+            leads: maker.gauges(&catalogue::SCORED_LEADS)?,
+            refreshed: maker.counters(&catalogue::SCORES_REFRESHED)?,
+            refresh_left: maker.gauges(&catalogue::SCORE_REFRESH_LEFT)?,
         };
         for found in catalogue::SCORE_PLACES {
             scores.lookups.with_label_values(&[found]);
