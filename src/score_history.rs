@@ -250,7 +250,7 @@ impl ScoreHistory {
                     changes.push(Change { key: key.clone(), old, score });
                 }
                 is_new = !is_same(&before.score, &score);
-                if !is_new && at - before.written < WRITTEN_AGAIN {
+                if !is_new && cause != Cause::Refresh && at - before.written < WRITTEN_AGAIN {
                     written = before.written;
                 }
             }

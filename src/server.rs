@@ -7,6 +7,8 @@ mod connection;
 mod events;
 mod listen;
 mod policies;
+mod score_refresh;
+mod scores;
 mod state;
 mod traced;
 
@@ -24,13 +26,15 @@ use tokio::sync::watch;
 use self::events::Events;
 use self::listen::{DataListener, Listening};
 use self::policies::Policies;
+pub use self::score_refresh::{RefreshError, Refreshing};
+
+use self::scores::{Pages, ScoreParts, Scores, ScoresRunning};
 use crate::admin::{self, AdminState, Condition, Readiness};
 use crate::audit::Ledger;
 use crate::config::{self, Settings};
 use crate::diagnostic::Finding;
 use crate::identity::{Identifier, Sources, Told};
-use crate::proxy::{Crm, Gate, GateParts, ScoreKeeper, ScoreKeeping};
-use crate::score_history::ScoreHistory;
+use crate::proxy::{Crm, Gate, GateParts};
 use crate::telemetry::{Draining, IdentityAsked, ListenerStarted, Purpose, Stopped, Telemetry};
 
 /// Why the server could not start.
@@ -62,7 +66,7 @@ pub struct Server {
     app: Arc<HttpProxy<Gate>>,
     policies: Policies,
     events: Option<Events>,
-    scores: ScoreKeeping,
+    scores: ScoresRunning,
     findings: Vec<Finding>,
     data: Vec<DataListener>,
     addresses: Vec<SocketAddr>,
@@ -87,18 +91,18 @@ impl Server {
         let identifier = identifier(&settings, &telemetry)?;
         require_roots(&settings.upstream)?;
         let crm = Crm::new(settings.upstream).map_err(|error| error.to_string())?;
+        let crm = Arc::new(crm);
 
         let policies = Policies::new(settings.policies, settings.keys, readiness.clone());
         let findings = policies.load(&telemetry);
         readiness.set(Condition::StoreHealthy, true);
         let store = settings.data_dir.as_deref();
         let store = store.map(|folder| state::open(folder, &telemetry, &readiness)).transpose()?;
-        let history = ScoreHistory::new(store.clone());
         let ledger = match (settings.audit, &store) {
             (Some(audit), Some(store)) => Some(state::ledger(audit, store, &policies, &telemetry)?),
             _ => None,
         };
-        let (events, recorder) = match (settings.events, store) {
+        let (events, recorder) = match (settings.events, store.clone()) {
             (Some(events), Some(store)) => {
                 let (events, recorder) = Events::start(events, store, telemetry.clone()).await?;
                 (Some(events), Some(recorder))
@@ -107,8 +111,17 @@ impl Server {
         };
         let score_events =
             recorder.as_ref().map(|recorder| (recorder.journal.clone(), recorder.readers.clone()));
-        let (keeper, scores) =
-            ScoreKeeper::start(history, score_events, policies.store(), telemetry.clone()).await;
+        let scores = Scores::start(ScoreParts {
+            store,
+            events: score_events,
+            policies: policies.clone(),
+            crm: Arc::clone(&crm),
+            settings: settings.scores,
+            correlation_header: settings.telemetry.correlation_header.clone(),
+            largest_answer: settings.limits.hold,
+            telemetry: telemetry.clone(),
+        })
+        .await;
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
         let app = application(
@@ -117,7 +130,8 @@ impl Server {
                 identifier,
                 crm,
                 recorder,
-                scores: keeper,
+                scores: scores.keeper,
+                configure: Some(scores.configure),
                 limits: settings.limits,
                 correlation_header: settings.telemetry.correlation_header,
                 telemetry: telemetry.clone(),
@@ -136,13 +150,18 @@ impl Server {
             |cause| StartError::Listen { purpose: "admin", address: settings.admin.address, cause };
         let admin = TcpListener::bind(settings.admin.address).await.map_err(admin_listen)?;
         let admin_address = admin.local_addr().map_err(admin_listen)?;
-        let admin_state =
-            AdminState::new(&settings.admin, telemetry.clone(), readiness.clone(), ledger.clone());
+        let admin_state = AdminState::new(
+            &settings.admin,
+            telemetry.clone(),
+            readiness.clone(),
+            ledger.clone(),
+            Some(Arc::new(Pages(scores.desk))),
+        );
         Ok(Self {
             app,
             policies,
             events,
-            scores,
+            scores: scores.running,
             findings,
             data,
             addresses,
@@ -193,7 +212,7 @@ impl Server {
         let (stop_events, events_stopping) = watch::channel(false);
         let events = self.events.map(|events| tokio::spawn(events.run(events_stopping)));
         let (stop_scores, scores_stopping) = watch::channel(false);
-        let scores = tokio::spawn(self.scores.run(stopped(scores_stopping)));
+        let scores = tokio::spawn(self.scores.run(scores_stopping));
         self.readiness.set(Condition::Accepting, true);
 
         stop.await;

@@ -1,6 +1,6 @@
 //! Scoring as checked: which resources are leads, what each company counts, what each role is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use time::Duration;
@@ -27,6 +27,8 @@ pub struct Scoring {
     pub member: Option<String>,
     /// Where the API is.
     pub api: ScoreApi,
+    /// Roles that may change how their company counts, where the API is on the data listener.
+    pub configure: BTreeSet<String>,
     /// A score of this age is calculated anew before it is told.
     pub stale_after: Duration,
     /// How often stale scores are looked for.
@@ -44,6 +46,19 @@ pub struct LeadScoring {
     pub plan: Arc<ScoringPlan>,
     /// For those with.
     pub companies: BTreeMap<String, Arc<ScoringPlan>>,
+    /// How all of them are read, one page after the other; `None` where nobody says.
+    pub listing: Option<Listing>,
+}
+
+/// How the CRM lists leads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// Path and query of the first page, on a route of the resource.
+    pub target: String,
+    /// Where a page links to the next one; without it there is one page.
+    pub next: Option<FieldPath>,
+    /// Where a page says how many leads there are in all.
+    pub total: Option<FieldPath>,
 }
 
 /// Where the scoring API is.

@@ -23,7 +23,9 @@ use super::passthrough::OpenCall;
 use super::recording::Recorder;
 use super::refused::Refused;
 use super::request_head::Forwarding;
+use super::score_desk::Configure;
 use super::score_keeping::ScoreKeeper;
+use super::score_street;
 use super::upstream::Crm;
 use crate::audit::Ledger;
 use crate::config::Limits;
@@ -38,7 +40,7 @@ pub struct GateParts {
     /// Recognises callers.
     pub identifier: Identifier,
     /// The way to the CRM.
-    pub crm: Crm,
+    pub crm: Arc<Crm>,
     /// Bounds on requests.
     pub limits: Limits,
     /// The header that carries the correlation id.
@@ -47,6 +49,8 @@ pub struct GateParts {
     pub recorder: Option<Recorder>,
     /// Keeps scores.
     pub scores: ScoreKeeper,
+    /// Puts scoring rules in force that clients send.
+    pub configure: Option<Configure>,
     /// Where exchanges are accounted for.
     pub telemetry: Telemetry,
     /// Where it is kept who was shown what.
@@ -97,6 +101,10 @@ impl Gate {
 
     pub(super) fn scores(&self) -> &ScoreKeeper {
         &self.parts.scores
+    }
+
+    pub(super) fn configure(&self) -> Option<Configure> {
+        self.parts.configure.clone()
     }
 
     pub(super) fn ledger(&self) -> Option<&Ledger> {
@@ -175,6 +183,11 @@ impl Gate {
             Admitted::Governed(admitted) => {
                 Box::pin(call::run(self, &mut session.downstream_session, begun, &admitted))
                     .await?;
+                Ok(Passage::Answered)
+            }
+            Admitted::Scores(asked, wanted) => {
+                let session = &mut session.downstream_session;
+                Box::pin(score_street::run(self, session, begun, &asked, &wanted)).await?;
                 Ok(Passage::Answered)
             }
             Admitted::Open(open) => Ok(Passage::Open(open)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, Method};
 use moka::sync::Cache;
 use time::OffsetDateTime;
 
@@ -20,9 +20,9 @@ use crate::json::path::FieldPath;
 use crate::mask::{KeyRing, Masker, NonceSequence, Strategy};
 use crate::policy::plan::{Interest, MaskSlot, Plan, Purpose, Scope, folded};
 use crate::policy::query::QueryRules;
-use crate::policy::scoring::Told;
+use crate::policy::scoring::{Listing, Told};
 use crate::policy::set::Role;
-use crate::policy::{GovernedRoute, PolicySet, RouteTable};
+use crate::policy::{CanonicalPath, GovernedRoute, Match, PolicySet, RouteTable};
 use crate::score::{ActivityRule, Rendering, Score};
 use crate::telemetry::Refusal;
 
@@ -91,7 +91,8 @@ impl Governance {
                 (name.clone(), Arc::new(WatchList::of(resource, scored)))
             })
             .collect();
-        let findings = too_many_watched(&watched);
+        let mut findings = too_many_watched(&watched);
+        findings.extend(listings_elsewhere(&set, &routes));
         if !findings.is_empty() {
             return Err(findings);
         }
@@ -449,6 +450,34 @@ fn too_many_watched(watched: &BTreeMap<String, Arc<WatchList>>) -> Vec<Finding> 
                 .help("let companies score by the same fields, or let fewer rules read fields")
         })
         .collect()
+}
+
+/// Lists of leads that no route of their resource answers.
+fn listings_elsewhere(set: &PolicySet, routes: &RouteTable) -> Vec<Finding> {
+    let leads = set.scoring.iter().flat_map(|scoring| &scoring.leads);
+    let listings = leads.filter_map(|(name, lead)| Some((name, lead.listing.as_ref()?)));
+    let strays = listings.filter(|(name, listing)| lists(routes, name, &listing.target).is_none());
+    let finding = |(name, listing): (&String, &Listing)| {
+        let message = format!("`{}` is on no route that lists records of `{name}`", listing.target);
+        Finding::error("plan::listing", message).help(
+            "declare a `GET` route for it in the resource, or change `listing` in `scoring.yaml`",
+        )
+    };
+    strays.map(finding).collect()
+}
+
+/// The route that answers a target with records of a resource.
+pub(super) fn lists(routes: &RouteTable, resource: &str, target: &str) -> Option<GovernedRoute> {
+    let path = target.split(['?', '#']).next()?;
+    let path = CanonicalPath::parse(path).ok()?;
+    match routes.find(&Method::GET, &path) {
+        Match::Governed(route) if route.resource.name == resource => Some(route),
+        Match::Governed(_)
+        | Match::Passthrough { .. }
+        | Match::MethodNotDeclared { .. }
+        | Match::Suspicious { .. }
+        | Match::Unmatched => None,
+    }
 }
 
 /// What the guard of a write needs, kept together for as long as the write is decided.

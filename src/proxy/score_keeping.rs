@@ -181,7 +181,8 @@ impl ScoreKeeper {
 
 impl ScoreKeeping {
     /// The leads whose activities the CRM should be asked for; once.
-    pub(super) fn take_wanted(&mut self) -> Option<mpsc::Receiver<LeadKey>> {
+    #[must_use]
+    pub fn take_wanted(&mut self) -> Option<mpsc::Receiver<LeadKey>> {
         self.wanted.take()
     }
 

@@ -67,6 +67,11 @@ impl Terms {
 }
 
 impl Terms {
+    /// Whether the roles are told nothing at all.
+    pub(super) fn withholds(&self) -> bool {
+        self.disclosure == Disclosure::Withhold
+    }
+
     /// The score as the roles may see it.
     pub(super) fn rendering<'s>(&self, score: &'s Score) -> Option<Rendering<'s>> {
         Rendering::of(score, self.disclosure, self.folded)
