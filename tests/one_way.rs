@@ -104,9 +104,12 @@ const PURE_CRATES_OF: &[(&str, &str)] = &[("condition", "serde_json"), ("mask", 
 /// What of `std` touches the world.
 const WORLDLY: &[&str] = &["env", "fs", "io", "net", "os", "process", "thread", "time"];
 
-/// The two files of pure rooms that read from disk, and what of `std` they need for it.
-const LOADERS: &[(&str, &[&str])] =
-    &[("policy/load.rs", &["fs", "io"]), ("mask/ring/load.rs", &["env", "fs", "io", "os"])];
+/// The files of pure rooms that read from disk or write there, and what of `std` they need for it.
+const LOADERS: &[(&str, &[&str])] = &[
+    ("policy/load.rs", &["fs", "io"]),
+    ("policy/overlay.rs", &["fs", "io"]),
+    ("mask/ring/load.rs", &["env", "fs", "io", "os"]),
+];
 
 /// Words that read a clock or print, whatever path they come by.
 const WORLDLY_WORDS: &[&str] =

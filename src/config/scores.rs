@@ -10,7 +10,7 @@ use super::settings::{Scores, ServiceCredential};
 use super::units::Remedy;
 use super::value;
 use crate::diagnostic::Finding;
-use crate::yaml::Node;
+use crate::yaml::{Node, Value};
 
 /// Headers that every request has for another reason.
 const TAKEN: [&str; 8] = [
@@ -66,11 +66,26 @@ fn service(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Vec<Servi
 
 fn credential(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<ServiceCredential> {
     let mut at = Section::open(reader, node, name)?;
+    at.refuse_secret("token", "put the whole header value into a file and name it in `value`");
     let company = at.optional("company", company);
     let header = at.or("header", header, AUTHORIZATION);
-    let value: Option<SecretString> = at.required("value", secret::from_either(secret::one_line));
+    let value: Option<SecretString> = at.required("value", credential_value);
     at.close();
     Some(ServiceCredential { company, header, value: value? })
+}
+
+/// The value of the header, from somewhere else.
+fn credential_value(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<SecretString> {
+    if let Value::Text(_) | Value::Integer(_) = node.value {
+        reader.conceal(node.span);
+        let message = format!("`{name}` would keep a secret in this file");
+        let finding = Finding::error("config::inline_secret", message)
+            .label("secrets stand elsewhere")
+            .help("write `{ file: PATH }` or `{ env: NAME }`");
+        reader.report(finding, node.span);
+        return None;
+    }
+    secret::from_either(secret::one_line)(reader, node, name)
 }
 
 fn company(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<String> {

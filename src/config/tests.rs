@@ -430,6 +430,7 @@ fn load_documented(text: &str) -> Settings {
         ("clients.pem", CERTIFICATE),
         ("introspection.secret", "hunter2hunter2"),
         ("collector.token", "Bearer fedcba9876543210"),
+        ("crm.token", "Bearer fedcba9876543210"),
         ("whsec", WEBHOOK_KEY),
         ("nats.creds", NATS_CREDENTIALS),
     ]));
