@@ -79,6 +79,9 @@ const MOST_IN_MEMORY: u64 = 50_000;
 /// A score that stays the same is written again when the one written is this old.
 const WRITTEN_AGAIN: Duration = Duration::hours(1);
 
+/// A score that stays the same is not looked at again before it is this old.
+const LOOKED_AT_AGAIN: Duration = Duration::seconds(1);
+
 /// Rows that one transaction deletes.
 const BATCH: usize = 500;
 
@@ -250,6 +253,13 @@ impl ScoreHistory {
                     changes.push(Change { key: key.clone(), old, score });
                 }
                 is_new = !is_same(&before.score, &score);
+                if !is_new
+                    && before.is_of(&basis)
+                    && cause != Cause::Refresh
+                    && at - before.score.calculated_at() < LOOKED_AT_AGAIN
+                {
+                    continue;
+                }
                 if !is_new && cause != Cause::Refresh && at - before.written < WRITTEN_AGAIN {
                     written = before.written;
                 }
@@ -391,6 +401,15 @@ impl ScoreHistory {
                 return Ok(retired);
             }
         }
+    }
+}
+
+impl Standing {
+    /// Whether it was calculated from the same.
+    fn is_of(&self, basis: &Basis) -> bool {
+        self.basis.as_ref().is_some_and(|own| {
+            Arc::ptr_eq(&own.plan, &basis.plan) && own.inputs.says_the_same(&basis.inputs)
+        })
     }
 }
 
