@@ -14,7 +14,11 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up must stop")]
 #![allow(clippy::indexing_slicing, reason = "a bench that cannot be set up must stop")]
 #![allow(clippy::print_stdout, reason = "it is what a bench is for")]
-#![allow(clippy::cast_precision_loss, reason = "figures for people")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::unchecked_time_subtraction,
+    reason = "figures for people"
+)]
 
 use std::hint::black_box;
 use std::path::Path;

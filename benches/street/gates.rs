@@ -1,6 +1,6 @@
 //! Gates as processes of their own in front of one upstream, and the CPU that each of them uses.
 
-use std::io::{BufRead, BufReader, Read as _, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

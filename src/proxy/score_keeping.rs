@@ -5,12 +5,13 @@
 //! can be calculated again.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use super::activities::KnownActivities;
@@ -27,7 +28,10 @@ use crate::telemetry::{
 };
 
 /// Answers whose scores wait to be kept.
-const MOST_WAITING: usize = 256;
+const MOST_WAITING: usize = 1024;
+
+/// How long work may wait. To wake somebody for each answer would cost more than the answer's scores.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Most scores that are kept of one answer.
 pub(super) const MOST_OF_ANSWER: usize = 1000;
@@ -78,8 +82,32 @@ struct Work {
 pub struct ScoreKeeper {
     history: ScoreHistory,
     activities: Arc<KnownActivities>,
-    waiting: mpsc::Sender<Work>,
+    waiting: Arc<Waiting>,
     telemetry: Telemetry,
+}
+
+/// Work that waits, in its order.
+#[derive(Debug, Default)]
+struct Waiting {
+    work: Mutex<Vec<Work>>,
+    /// Somebody waits for the end of some of it.
+    hurry: Notify,
+}
+
+impl Waiting {
+    /// Puts work to the rest; it comes back where there is too much of it already.
+    fn push_or_return(&self, work: Work) -> Option<Work> {
+        let mut waiting = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= MOST_WAITING {
+            return Some(work);
+        }
+        waiting.push(work);
+        None
+    }
+
+    fn take(&self) -> Vec<Work> {
+        std::mem::take(&mut *self.work.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Keeps what the street made, and tells of changes.
@@ -87,7 +115,7 @@ pub struct ScoreKeeper {
 pub struct ScoreKeeping {
     history: ScoreHistory,
     activities: Arc<KnownActivities>,
-    waiting: mpsc::Receiver<Work>,
+    waiting: Arc<Waiting>,
     wanted: Option<mpsc::Receiver<LeadKey>>,
     /// Where events go, and the roles that read them.
     events: Option<(Journal, Vec<String>)>,
@@ -110,17 +138,17 @@ impl ScoreKeeper {
         for seen in history.activities_since(since).await.unwrap_or_default() {
             activities.saw(&seen);
         }
-        let (sender, waiting) = mpsc::channel(MOST_WAITING);
+        let waiting = Arc::new(Waiting::default());
         let keeping = ScoreKeeping {
             history: history.clone(),
             activities: Arc::clone(&activities),
-            waiting,
+            waiting: Arc::clone(&waiting),
             wanted: Some(wanted),
             events,
             policies,
             telemetry: telemetry.clone(),
         };
-        (Self { history, activities, waiting: sender, telemetry }, keeping)
+        (Self { history, activities, waiting, telemetry }, keeping)
     }
 
     /// What is known of activities.
@@ -158,11 +186,14 @@ impl ScoreKeeper {
     /// Keeps scores, and returns when that is done.
     pub(super) async fn keep_now(&self, occasion: Occasion, scores: Vec<Scored>) {
         let (done, is_done) = oneshot::channel();
-        let work = Work { occasion, task: Task::Keep(scores), done: Some(done) };
-        if self.waiting.send(work).await.is_ok() {
-            // An error means that the process ends.
-            let _ = is_done.await;
+        let mut work = Work { occasion, task: Task::Keep(scores), done: Some(done) };
+        while let Some(too_much) = self.waiting.push_or_return(work) {
+            tokio::time::sleep(LOOK_EVERY).await;
+            work = too_much;
         }
+        self.waiting.hurry.notify_one();
+        // An error means that the process ends.
+        let _ = is_done.await;
     }
 
     /// Has the score of a lead calculated again, soon.
@@ -172,8 +203,8 @@ impl ScoreKeeper {
 
     fn hand_over(&self, occasion: Occasion, task: Task) {
         let work = Work { occasion, task, done: None };
-        if self.waiting.try_send(work).is_err() {
-            // Full, or the process ends: they can be calculated again.
+        if self.waiting.push_or_return(work).is_some() {
+            // They can be calculated again.
             ScoresDropped.emit(&self.telemetry);
         }
     }
@@ -187,16 +218,16 @@ impl ScoreKeeping {
     }
 
     /// Keeps until it is to stop, and then what waits still.
-    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+    pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut retire = tokio::time::interval(RETIRE_EVERY);
         let mut count = Box::pin(tokio::time::sleep(Duration::ZERO));
         loop {
             tokio::select! {
-                work = self.waiting.recv() => match work {
-                    Some(work) => self.work(work).await,
-                    None => return,
-                },
+                _ = look.tick() => self.work_off().await,
+                () = self.waiting.hurry.notified() => self.work_off().await,
                 _ = retire.tick() => self.retire().await,
                 () = &mut count => {
                     let began = Instant::now();
@@ -207,8 +238,11 @@ impl ScoreKeeping {
                 () = &mut stop => break,
             }
         }
-        self.waiting.close();
-        while let Some(work) = self.waiting.recv().await {
+        self.work_off().await;
+    }
+
+    async fn work_off(&self) {
+        for work in self.waiting.take() {
             self.work(work).await;
         }
     }
