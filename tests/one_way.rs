@@ -92,6 +92,7 @@ const PURE_CRATES: &[&str] = &[
     "strsim",
     "thiserror",
     "time",
+    "wide",
     "zeroize",
 ];
 
