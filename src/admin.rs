@@ -11,6 +11,7 @@ mod health;
 mod log_level;
 mod masking_logs;
 mod readiness;
+mod scores;
 
 use std::future::Future;
 use std::io;
@@ -20,12 +21,13 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use self::readiness::{Condition, Readiness};
+pub use self::scores::{Pages, ScorePages};
 
 use self::connections::{Connections, LocalAddress};
 use self::guard::Guard;
@@ -47,6 +49,7 @@ pub struct AdminState {
     telemetry: Telemetry,
     readiness: Readiness,
     ledger: Option<Ledger>,
+    scores: Pages,
 }
 
 impl AdminState {
@@ -57,8 +60,9 @@ impl AdminState {
         telemetry: Telemetry,
         readiness: Readiness,
         ledger: Option<Ledger>,
+        scores: Pages,
     ) -> Self {
-        Self { guard: Arc::new(Guard::new(settings)), telemetry, readiness, ledger }
+        Self { guard: Arc::new(Guard::new(settings)), telemetry, readiness, ledger, scores }
     }
 }
 
@@ -85,7 +89,10 @@ pub async fn serve(
 }
 
 fn router(state: AdminState) -> Router {
+    let scores = scores::PATHS.iter();
+    let scores = scores.fold(Router::new(), |router, path| router.route(path, any(scores::ask)));
     Router::new()
+        .merge(scores)
         .route("/", get(health::index))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

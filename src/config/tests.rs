@@ -249,6 +249,12 @@ events:
     - file: { name: trail, role: audit, path: events.jsonl, rotate: { size: 1MiB, keep: 2 } }
     - stdout: { name: console, role: audit }
 audit: { mode: required, keep: 30d, queue: 100 }
+scores:
+  service:
+    - { company: acme, header: X-Api-Key, value: { file: keys/short } }
+    - { value: { env: WORD } }
+  rate: 7
+  batch: 50
 "#;
 
 #[test]
@@ -424,6 +430,7 @@ fn load_documented(text: &str) -> Settings {
         ("clients.pem", CERTIFICATE),
         ("introspection.secret", "hunter2hunter2"),
         ("collector.token", "Bearer fedcba9876543210"),
+        ("crm.token", "Bearer fedcba9876543210"),
         ("whsec", WEBHOOK_KEY),
         ("nats.creds", NATS_CREDENTIALS),
     ]));
