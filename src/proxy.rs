@@ -31,6 +31,7 @@ mod score_refresh;
 mod score_street;
 mod scorer;
 mod sightings;
+mod unwind;
 mod upstream;
 mod views;
 mod write_back;

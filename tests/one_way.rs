@@ -94,6 +94,7 @@ const PURE_CRATES: &[&str] = &[
     "strsim",
     "thiserror",
     "time",
+    "wide",
     "zeroize",
 ];
 

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::scores::below;
 use crate::admin::{Condition, Readiness};
+use crate::config::EventSink;
 use crate::diagnostic::{Finding, Severity};
 use crate::json::path::FieldPath;
 use crate::mask;
@@ -29,6 +30,8 @@ pub(super) struct Policies {
     first_look: Fingerprint,
     /// How the key ring file looked when it was last read.
     keys_seen: Arc<Mutex<Option<Stamp>>>,
+    /// Sinks of events, and the role that each sees them as.
+    sinks: Arc<[(String, String)]>,
 }
 
 /// A file that may be put into the folder.
@@ -46,7 +49,14 @@ impl Policies {
     pub(super) fn new(folder: PathBuf, keys: Option<PathBuf>, readiness: Readiness) -> Self {
         let first_look = fingerprint(&folder);
         let (store, keys_seen) = (Arc::default(), Arc::default());
-        Self { folder, keys, store, readiness, first_look, keys_seen }
+        Self { folder, keys, store, readiness, first_look, keys_seen, sinks: Arc::default() }
+    }
+
+    /// Holds the policies to the roles of these sinks: a role that nobody declares sees nothing, so
+    /// its sink would be sent empty events for ever.
+    pub(super) fn with_sinks(self, sinks: &[EventSink]) -> Self {
+        let sinks = sinks.iter().map(|sink| (sink.name.clone(), sink.role.clone())).collect();
+        Self { sinks, ..self }
     }
 
     pub(super) fn store(&self) -> Arc<PolicyStore<Governance>> {
@@ -66,7 +76,8 @@ impl Policies {
             if !key_faults.is_empty() {
                 return Err(key_faults.clone());
             }
-            Governance::prepare(set, keys.clone())
+            let unknown = sinks_without_role(&self.sinks, &set);
+            if unknown.is_empty() { Governance::prepare(set, keys.clone()) } else { Err(unknown) }
         });
         let findings = self.tell(outcome, telemetry);
         self.readiness.set(Condition::PoliciesLoaded, self.is_in_force());
@@ -251,4 +262,18 @@ impl ReloadSignal {
         }
         std::future::pending::<()>().await;
     }
+}
+/// Sinks whose role the policies do not declare.
+fn sinks_without_role(sinks: &[(String, String)], set: &PolicySet) -> Vec<Finding> {
+    let unknown = sinks.iter().filter(|(_, role)| !set.roles.contains_key(role));
+    unknown
+        .map(|(sink, role)| {
+            let message = format!(
+                "the sink `{sink}` sees events as `{role}`, a role that no policy declares"
+            );
+            let known: Vec<&str> = set.roles.keys().map(String::as_str).collect();
+            Finding::error("config::unknown_role", message)
+                .help(format!("the policies have the roles {}", known.join(", ")))
+        })
+        .collect()
 }
