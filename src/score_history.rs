@@ -79,8 +79,8 @@ const MOST_IN_MEMORY: u64 = 50_000;
 /// A score that stays the same is written again when the one written is this old.
 const WRITTEN_AGAIN: Duration = Duration::hours(1);
 
-/// A score that stays the same is not looked at again before it is this old.
-const LOOKED_AT_AGAIN: Duration = Duration::seconds(1);
+/// A score that stays the same need not be noted again before it is this old.
+const LOOKED_AT_AGAIN: Duration = Duration::minutes(1);
 
 /// Rows that one transaction deletes.
 const BATCH: usize = 500;
@@ -253,13 +253,6 @@ impl ScoreHistory {
                     changes.push(Change { key: key.clone(), old, score });
                 }
                 is_new = !is_same(&before.score, &score);
-                if !is_new
-                    && before.is_of(&basis)
-                    && cause != Cause::Refresh
-                    && at - before.score.calculated_at() < LOOKED_AT_AGAIN
-                {
-                    continue;
-                }
                 if !is_new && cause != Cause::Refresh && at - before.written < WRITTEN_AGAIN {
                     written = before.written;
                 }
@@ -279,6 +272,21 @@ impl ScoreHistory {
             }
         }
         changes
+    }
+
+    /// Whether a score that was just calculated is known already, from the same, as of a moment ago.
+    #[must_use]
+    pub fn knows(
+        &self,
+        key: &LeadKey,
+        score: &Score,
+        plan: &Arc<ScoringPlan>,
+        inputs: &Inputs,
+    ) -> bool {
+        let Some(standing) = self.standing.get(key) else { return false };
+        score.calculated_at() - standing.score.calculated_at() < LOOKED_AT_AGAIN
+            && standing.is_of(plan, inputs)
+            && is_same(&standing.score, score)
     }
 
     /// What the last known score of a lead was calculated from, as long as memory holds it.
@@ -406,10 +414,10 @@ impl ScoreHistory {
 
 impl Standing {
     /// Whether it was calculated from the same.
-    fn is_of(&self, basis: &Basis) -> bool {
-        self.basis.as_ref().is_some_and(|own| {
-            Arc::ptr_eq(&own.plan, &basis.plan) && own.inputs.says_the_same(&basis.inputs)
-        })
+    fn is_of(&self, plan: &Arc<ScoringPlan>, inputs: &Inputs) -> bool {
+        self.basis
+            .as_ref()
+            .is_some_and(|own| Arc::ptr_eq(&own.plan, plan) && own.inputs.says_the_same(inputs))
     }
 }
 

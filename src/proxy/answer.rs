@@ -168,12 +168,13 @@ impl Delivery<'_> {
         let keeps = self.gate.recorder().is_some()
             && (self.recording.is_some() || snapshot.remembers(resource));
         let now = OffsetDateTime::now_utc();
-        let activities = self.gate.scores().activities();
+        let keeper = self.gate.scores();
+        let known = || (Arc::clone(keeper.activities()), keeper.history().clone());
         let is_list =
             route.resource.routes.get(route.route).is_some_and(|it| !it.records.means_one_value());
-        let scorer = snapshot.score_terms(resource, tenant, &call.roles).map(|terms| {
-            Scorer::new(terms, Arc::clone(activities), tenant, resource, is_list, now)
-        });
+        let scorer = snapshot
+            .score_terms(resource, tenant, &call.roles)
+            .map(|terms| Scorer::new(terms, known(), tenant, resource, is_list, now));
         let sightings = snapshot.activity_paths(resource, tenant);
         let sightings = sightings.map(|paths| Sightings::new(paths, now));
         let is_wanted = keeps || scorer.is_some() || sightings.is_some();

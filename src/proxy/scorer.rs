@@ -17,7 +17,7 @@ use crate::score::{
     Activities, ComponentSet, Disclosure, HeaderNames, Inputs, ListHeader, Quality, Rendering,
     Score, ScoreHeader, ScoringPlan, Slot,
 };
-use crate::score_history::{Basis, LeadKey, Scored};
+use crate::score_history::{Basis, LeadKey, ScoreHistory, Scored};
 
 /// What is needed to score the leads of one resource and company for one set of roles. Depends on
 /// the policies alone, so it is made once and kept.
@@ -98,6 +98,7 @@ impl Terms {
 pub(super) struct Scorer {
     terms: Arc<Terms>,
     activities: Arc<KnownActivities>,
+    history: ScoreHistory,
     /// The company and the kind of lead; the id is that of the record that passed last.
     key: LeadKey,
     now: OffsetDateTime,
@@ -134,7 +135,7 @@ impl Qualities {
 impl Scorer {
     pub(super) fn new(
         terms: Arc<Terms>,
-        activities: Arc<KnownActivities>,
+        (activities, history): (Arc<KnownActivities>, ScoreHistory),
         tenant: Option<&str>,
         resource: &str,
         is_list: bool,
@@ -144,6 +145,7 @@ impl Scorer {
         Self {
             terms,
             activities,
+            history,
             key: LeadKey {
                 tenant: tenant.unwrap_or_default().to_owned(),
                 resource: resource.to_owned(),
@@ -202,7 +204,11 @@ impl Scorer {
             list.push(self.id.as_deref().filter(|_| self.terms.ids), rendering);
         }
         self.only = (self.scored == 1).then(|| score.clone());
-        if is_known && self.made.len() < MOST_OF_ANSWER {
+        let plan = &self.terms.plan;
+        if is_known
+            && self.made.len() < MOST_OF_ANSWER
+            && !self.history.knows(&self.key, &score, plan, &self.inputs)
+        {
             let basis = Basis { plan: Arc::clone(&self.terms.plan), inputs: self.inputs };
             self.made.push(Scored { key: self.key.clone(), score, basis });
         }

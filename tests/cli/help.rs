@@ -12,6 +12,7 @@ const COMMANDS: [&str; 22] = [
     "mask",
     "score",
     "score explain",
+    "score refresh",
     "keys",
     "keys new",
     "audit",
