@@ -110,13 +110,12 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
     };
     let upstream = at
         .required("upstream", |reader, node, name| upstream::read(reader, node, name, &mut places));
-    let asks_for_certificates = listeners.iter().any(|listener| {
-        listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
-    });
+    let asks_for_certificates = listeners
+        .iter()
+        .any(|listener| listener.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()));
     let around = identity::Around::new((!listeners.is_empty()).then_some(asks_for_certificates));
-    let identity = at.required("identity", |reader, node, name| {
-        identity::read(reader, node, name, around)
-    });
+    let identity =
+        at.required("identity", |reader, node, name| identity::read(reader, node, name, around));
     let tenant = at.or("tenant", tenant::read, TenantNames::default());
     let usual_policies = at.reader().resolve(Settings::POLICIES);
     let policies = at.or("policies", value::folder, usual_policies);

@@ -4,13 +4,13 @@
 //! says is kept once for each role that reads it, already masked for that role; the raw record is
 //! nowhere in it.
 
-pub mod detect;
 pub mod address;
-pub mod envelope;
-pub mod sink;
+pub mod detect;
 pub mod dispatch;
+pub mod envelope;
 pub mod journal;
 pub mod seen;
+pub mod sink;
 
 use std::collections::BTreeMap;
 

@@ -24,4 +24,5 @@ pub mod score;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod workflow;
 pub mod yaml;

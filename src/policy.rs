@@ -14,6 +14,7 @@ mod router;
 pub mod set;
 mod snapshot;
 mod template;
+pub mod workflow;
 mod writes;
 
 pub use canonical::{CanonicalPath, PathRefusal};

@@ -180,9 +180,8 @@ fn identifier(settings: &Settings, telemetry: &Telemetry) -> Result<Identifier, 
     };
     let telemetry = telemetry.clone();
     let told = Told::to(move |asked| IdentityAsked(asked).emit(&telemetry));
-    let identifier = Identifier::build(sources, &|path| std::fs::read(path), &told).map_err(
-        |faults| StartError::Settings(faults.iter().map(ToString::to_string).collect()),
-    )?;
+    let identifier = Identifier::build(sources, &|path| std::fs::read(path), &told)
+        .map_err(|faults| StartError::Settings(faults.iter().map(ToString::to_string).collect()))?;
     identifier.prefetch(Instant::now());
     Ok(identifier)
 }

@@ -33,6 +33,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("fail_point", &[]),
     ("store", &["fail_point"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
+    ("workflow", &["condition", "policy", "event"]),
     ("admin", &["problem", "config", "telemetry"]),
     ("proxy", PROXY),
     ("server", &[]),

@@ -109,7 +109,10 @@ pub(super) fn key_set(bytes: &[u8]) -> Result<(), (&'static str, &'static str)> 
     if set.is_some_and(|set| set.get("keys").is_some_and(serde_json::Value::is_array)) {
         return Ok(());
     }
-    Err(("holds no set of keys", "name a JSON file with `{\"keys\": [...]}`, as an issuer publishes it"))
+    Err((
+        "holds no set of keys",
+        "name a JSON file with `{\"keys\": [...]}`, as an issuer publishes it",
+    ))
 }
 
 /// A secret for HS256.

@@ -81,9 +81,10 @@ fn entry(
         at.report(finding, &[]);
     }
     if at.is_written("client_certificate") && around.asks_for_certificates == Some(false) {
-        let finding = Finding::error("config::no_client_ca", "no listener asks clients for a certificate")
-            .label("nobody can be recognised by this")
-            .help("add `client_ca` to the `tls` of a listener");
+        let finding =
+            Finding::error("config::no_client_ca", "no listener asks clients for a certificate")
+                .label("nobody can be recognised by this")
+                .help("add `client_ca` to the `tls` of a listener");
         at.report(finding, &["client_certificate"]);
     }
     at.close();

@@ -96,7 +96,8 @@ impl Segment {
             return Err(Remedy::Borrowed("two slashes stand side by side"));
         }
         if let Some(name) = text.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
-            let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let is_name =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             return if is_name {
                 Ok(Self::Parameter(name.to_owned()))
             } else {
@@ -154,8 +155,19 @@ mod tests {
     #[test]
     fn what_is_no_pattern() {
         for text in [
-            "", "t/{tenant}", "/t//x", "/t/{}", "/t/{a b}", "/t/x{tenant}", "/t/...x", "/t...",
-            "/t/.../x", "/a?b", "/a#b", "/../x", "/t/{*rest}",
+            "",
+            "t/{tenant}",
+            "/t//x",
+            "/t/{}",
+            "/t/{a b}",
+            "/t/x{tenant}",
+            "/t/...x",
+            "/t...",
+            "/t/.../x",
+            "/a?b",
+            "/a#b",
+            "/../x",
+            "/t/{*rest}",
         ] {
             assert!(PathPattern::parse(text).is_err(), "{text}");
         }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use http::HeaderName;
 use secrecy::SecretString;
 
-pub use events::*;
 pub use self::identity::*;
 pub use super::path_pattern::PathPattern;
+pub use events::*;
 
 const MIB: usize = 1 << 20;
 

@@ -27,7 +27,8 @@ fn path(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<PathPattern>
     if pattern.names_once(PARAMETER) {
         return Some(pattern);
     }
-    let message = format!("`{name}`: {} does not say where the company stands", reader.written(node));
+    let message =
+        format!("`{name}`: {} does not say where the company stands", reader.written(node));
     let finding = Finding::error("config::tenant", message)
         .help("put `{tenant}` in place of the segment, once, as in `/t/{tenant}/...`");
     reader.report(finding, node.span);

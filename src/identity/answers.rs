@@ -94,7 +94,12 @@ pub(super) struct Answers {
 
 impl Answers {
     /// With a secret of its own, drawn from `random`.
-    pub(super) fn new(source: SourceKind, keep: Keep, random: &mut impl rand::Rng, told: Told) -> Self {
+    pub(super) fn new(
+        source: SourceKind,
+        keep: Keep,
+        random: &mut impl rand::Rng,
+        told: Told,
+    ) -> Self {
         let mut secret = hmac::digest::Key::<Hmac<Sha256>>::default();
         random.fill_bytes(&mut secret);
         let longest = keep.ttl.max(keep.negative_ttl).max(Duration::from_secs(1));

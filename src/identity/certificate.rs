@@ -44,7 +44,9 @@ impl ShownCertificate {
         let alternative = certificate.subject_alternative_name().ok()?;
         for name in alternative.iter().flat_map(|extension| &extension.value.general_names) {
             match name {
-                GeneralName::DNSName(name) => names.push((CertificateName::Dns, (*name).to_owned())),
+                GeneralName::DNSName(name) => {
+                    names.push((CertificateName::Dns, (*name).to_owned()))
+                }
                 GeneralName::RFC822Name(name) => {
                     names.push((CertificateName::Email, (*name).to_owned()));
                 }
@@ -112,7 +114,9 @@ mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 
     use super::*;
-    use crate::config::CertificateName::{CommonName, Dns, Email, Organization, OrganizationalUnit, Uri};
+    use crate::config::CertificateName::{
+        CommonName, Dns, Email, Organization, OrganizationalUnit, Uri,
+    };
 
     fn shown(change: impl FnOnce(&mut CertificateParams)) -> Option<ShownCertificate> {
         let mut params = CertificateParams::new(vec!["export.crm.internal".to_owned()]).unwrap();
@@ -154,8 +158,14 @@ mod tests {
     fn each_name_can_be_the_subject() {
         let unit = OrganizationalUnit;
         check(settings(CommonName, unit, None), ("nightly-export", &["finance"], None));
-        check(settings(Dns, unit, Some(Organization)), ("export.crm.internal", &["finance"], Some("acme")));
-        check(settings(Email, CommonName, None), ("export@acme.example", &["nightly-export"], None));
+        check(
+            settings(Dns, unit, Some(Organization)),
+            ("export.crm.internal", &["finance"], Some("acme")),
+        );
+        check(
+            settings(Email, CommonName, None),
+            ("export@acme.example", &["nightly-export"], None),
+        );
         // `spiffe://...` is no role of a policy.
         check(settings(Uri, Uri, None), ("spiffe://acme/export", &[], None));
     }
@@ -183,7 +193,9 @@ mod tests {
         );
         check_refused(|params| params.subject_alt_names.clear(), mid_2026(), Refusal::BadSubject);
         check_refused(
-            |params| params.distinguished_name.remove(DnType::OrganizationName).then_some(()).unwrap(),
+            |params| {
+                params.distinguished_name.remove(DnType::OrganizationName).then_some(()).unwrap()
+            },
             mid_2026(),
             Refusal::BadTenant,
         );

@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn truthy_as_people_mean_it() {
-        for value in [json!(null), json!(""), json!(0), json!(0.0), json!(false), json!([]), json!({})] {
+        for value in
+            [json!(null), json!(""), json!(0), json!(0.0), json!(false), json!([]), json!({})]
+        {
             assert!(!is_truthy(&value), "{value}");
         }
         for value in [json!("0"), json!(-1), json!(true), json!([0]), json!({"a": null})] {

@@ -179,13 +179,11 @@ impl Identifier {
                 Source::Introspection(source) if is_foreign => {
                     Box::pin(source.find(token, arrival)).await
                 }
-                Source::WhoAmI(source) if is_foreign => {
-                    match source.credential(arrival) {
-                        Ok(Some(credential)) => Box::pin(source.find(credential, arrival)).await,
-                        Ok(None) => continue,
-                        Err(refusal) => Err(Unknown::Refused(refusal)),
-                    }
-                }
+                Source::WhoAmI(source) if is_foreign => match source.credential(arrival) {
+                    Ok(Some(credential)) => Box::pin(source.find(credential, arrival)).await,
+                    Ok(None) => continue,
+                    Err(refusal) => Err(Unknown::Refused(refusal)),
+                },
                 Source::Introspection(_)
                 | Source::WhoAmI(_)
                 | Source::TrustedHeaders(_)
@@ -217,12 +215,7 @@ impl Identifier {
 
     /// Begins to forget a caller, where the request is one that ends what its credential stands
     /// for, such as a logout.
-    pub fn farewell(
-        &self,
-        method: &Method,
-        path: &str,
-        arrival: &Arrival<'_>,
-    ) -> Option<Farewell> {
+    pub fn farewell(&self, method: &Method, path: &str, arrival: &Arrival<'_>) -> Option<Farewell> {
         let sources = self.sources.iter().filter_map(|source| match source {
             Source::WhoAmI(source) => Some(source),
             _ => None,

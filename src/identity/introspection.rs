@@ -45,9 +45,13 @@ impl Introspection {
         told: Told,
     ) -> Result<Self, Vec<SourceFault>> {
         let endpoint = &settings.endpoint;
-        let client =
-            Client::new(&endpoint.host, endpoint.port, endpoint.tls.as_ref(), settings.keep.timeout)
-                .map_err(|fault| vec![SourceFault::Client(fault)])?;
+        let client = Client::new(
+            &endpoint.host,
+            endpoint.port,
+            endpoint.tls.as_ref(),
+            settings.keep.timeout,
+        )
+        .map_err(|fault| vec![SourceFault::Client(fault)])?;
         Ok(Self {
             client,
             target: endpoint.target.clone(),
@@ -56,12 +60,7 @@ impl Introspection {
             audience: settings.audience.clone(),
             claims: settings.claims.clone(),
             roles,
-            answers: Answers::new(
-                SourceKind::Introspection,
-                settings.keep,
-                &mut rand::rng(),
-                told,
-            ),
+            answers: Answers::new(SourceKind::Introspection, settings.keep, &mut rand::rng(), told),
         })
     }
 

@@ -24,7 +24,9 @@ impl TenantCheck {
     pub(super) fn names_another(&self, headers: &HeaderMap, path: &str, own: Option<&str>) -> bool {
         let by_header = self.places.header.iter().any(|header| {
             let named = headers.get_all(header).iter();
-            named.map(|value| value.as_bytes().trim_ascii()).any(|named| Some(named) != own.map(str::as_bytes))
+            named
+                .map(|value| value.as_bytes().trim_ascii())
+                .any(|named| Some(named) != own.map(str::as_bytes))
         });
         by_header
             || self.places.paths.iter().any(|pattern| {

@@ -28,9 +28,7 @@ impl Drop for Stub {
 
 impl Stub {
     /// `script` gets each request as text, and makes the bytes to answer with; empty hangs.
-    pub(crate) async fn start(
-        script: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
-    ) -> Self {
+    pub(crate) async fn start(script: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
         Self::over(None, script).await
     }
 
@@ -126,10 +124,7 @@ async fn a_whole_answer_is_read() {
 }
 
 #[track_caller]
-fn check(
-    answer: impl Into<Vec<u8>>,
-    expected: Result<u16, Failed>,
-) -> impl Future<Output = ()> {
+fn check(answer: impl Into<Vec<u8>>, expected: Result<u16, Failed>) -> impl Future<Output = ()> {
     let answer = answer.into();
     let place = std::panic::Location::caller();
     async move {
@@ -199,9 +194,8 @@ async fn certificates_are_verified() {
 
 #[test]
 fn a_host_has_its_port_where_it_is_not_the_usual_one() {
-    let authority = |host, port| {
-        Client::new(host, port, None, Duration::from_secs(1)).unwrap().authority()
-    };
+    let authority =
+        |host, port| Client::new(host, port, None, Duration::from_secs(1)).unwrap().authority();
     assert_eq!(authority("crm.example", 80), "crm.example");
     assert_eq!(authority("crm.example", 8080), "crm.example:8080");
     assert_eq!(authority("::1", 8080), "[::1]:8080");

@@ -289,7 +289,8 @@ impl Metrics {
                 }
             }
             Err(unidentified) => {
-                let source = unidentified.source_kind().map_or(catalogue::NO_SOURCE, SourceKind::name);
+                let source =
+                    unidentified.source_kind().map_or(catalogue::NO_SOURCE, SourceKind::name);
                 self.identifications.with_label_values(&[source, unidentified.as_str()]).inc();
             }
         }

@@ -28,7 +28,8 @@ const FAIL_POINTS: [&str; 5] = [
 ];
 
 /// The file that the gate's one sink writes; its role may not see amounts.
-const SINK: &str = "events:\n  sinks:\n    - file: { name: trail, role: support, path: trail.jsonl }\n";
+const SINK: &str =
+    "events:\n  sinks:\n    - file: { name: trail, role: support, path: trail.jsonl }\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_whatever_kills_the_gate() {

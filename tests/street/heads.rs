@@ -53,13 +53,27 @@ async fn heads_with_two_readings_are_refused_and_end_the_connection() {
     let bearer = "Authorization: Bearer demo-admin";
     let json = "Content-Type: application/json";
     for head in [
-        format!("POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"),
-        format!("POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{{}}"),
-        format!("POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nContent-Length: 2, 2\r\n\r\n{{}}"),
-        format!("POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nContent-Length: +2\r\n\r\n{{}}"),
-        format!("POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
-        format!("POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
-        format!("POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n"),
+        format!(
+            "POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n\r\n"
+        ),
+        format!(
+            "POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\n{{}}"
+        ),
+        format!(
+            "POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nContent-Length: 2, 2\r\n\r\n{{}}"
+        ),
+        format!(
+            "POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nContent-Length: +2\r\n\r\n{{}}"
+        ),
+        format!(
+            "POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"
+        ),
+        format!(
+            "POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"
+        ),
+        format!(
+            "POST {LEADS} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\n{json}\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n"
+        ),
         format!("GET {LEAD} HTTP/1.1\nHost: {{host}}\n{bearer}\n\n"),
         format!("GET {LEAD} HTTP/1.1\r\nHost: {{host}}\n{bearer}\r\n\r\n"),
         format!("GET {LEAD} HTTP/1.1\r\nHost: {{host}}\r\n{bearer}\r\nX-A: b\r\n c\r\n\r\n"),
@@ -141,7 +155,8 @@ async fn no_request_is_taken_for_another_method_or_protocol() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_ours_cannot_be_forged_or_taken_away() {
-    let upstream = Upstream::scripted(json_answer(r#"{"ssn":"canary-ssn","a":1}"#), Pace::OnePacket);
+    let upstream =
+        Upstream::scripted(json_answer(r#"{"ssn":"canary-ssn","a":1}"#), Pace::OnePacket);
     let upstream = upstream.await;
     let identity = "  - trusted_headers: { peers: [10.0.0.0/8], subject: X-User, roles: X-Roles, tenant: X-Tenant }";
     let gate = gate(&upstream).config(identity).start().await;
@@ -169,8 +184,16 @@ async fn what_is_ours_cannot_be_forged_or_taken_away() {
 
     let seen = upstream.heads().remove(0);
     for name in [
-        "x-roles", "x-user", "x-tenant", "x-fieldgate-role", "x-lead-score", "x-request-id",
-        "x-hop", "connection", "range", "if-none-match",
+        "x-roles",
+        "x-user",
+        "x-tenant",
+        "x-fieldgate-role",
+        "x-lead-score",
+        "x-request-id",
+        "x-hop",
+        "connection",
+        "range",
+        "if-none-match",
     ] {
         assert_eq!(header(&seen, name), [""; 0], "{name}: {seen}");
     }

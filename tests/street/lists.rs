@@ -138,8 +138,10 @@ async fn members_are_found_whatever_their_spelling_place_and_type() {
         (r#"{"ssn":"canary-1x","s\u0073n":"canary-2x","ssn":"canary-3x"}"#, "{}"),
         (r#"{"ssn":{"deep":["canary-1x"]},"a":1}"#, r#"{"a":1}"#),
         (r#"{"annual_revenue":1234567890}"#, r#"{"annual_revenue":1234567890}"#),
-        (r#"{"x":[{"y":{"phone":"555-0142-9876","ssn":"canary-1x"}}]}"#,
-         r#"{"x":[{"y":{"phone":"***-****-9876"}}]}"#),
+        (
+            r#"{"x":[{"y":{"phone":"555-0142-9876","ssn":"canary-1x"}}]}"#,
+            r#"{"x":[{"y":{"phone":"***-****-9876"}}]}"#,
+        ),
         (r#"{"custom_fields":{"a":"canary-1x"}}"#, r#"{"custom_fields":{}}"#),
         (r#"{"phone":null,"email":""}"#, r#"{"phone":null,"email":""}"#),
     ];

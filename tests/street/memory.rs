@@ -94,7 +94,8 @@ fn spawn(upstream: &str) -> (tempfile::TempDir, Child) {
 fn data_address(child: &mut Child) -> String {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     loop {
-        let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        let line: serde_json::Value =
+            serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
         if line["purpose"] == "data" {
             // Whatever is logged later must find a reader.
             std::thread::spawn(move || lines.for_each(drop));

@@ -67,9 +67,8 @@ pub(super) fn url(
 fn endpoint(text: &str, ca: Option<PathBuf>) -> Result<Endpoint, Remedy> {
     let behind_scheme = text.find("://").map_or(0, |at| at + 3);
     let path = text.get(behind_scheme..).and_then(|rest| rest.find('/'));
-    let (server, target) = path
-        .and_then(|path| text.split_at_checked(behind_scheme + path))
-        .unwrap_or((text, "/"));
+    let (server, target) =
+        path.and_then(|path| text.split_at_checked(behind_scheme + path)).unwrap_or((text, "/"));
     let origin = origin(server)?;
     let tls = origin.is_https.then(|| UpstreamTls { server_name: origin.host.clone(), ca });
     Ok(Endpoint { host: origin.host, port: origin.port, tls, target: target_of(target)? })
@@ -80,7 +79,8 @@ pub(super) fn target_of(text: &str) -> Result<String, Remedy> {
     if !text.starts_with('/') {
         return Err(Remedy::Borrowed("a path starts with `/`"));
     }
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte));
+    let is_plain =
+        text.bytes().all(|byte| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte));
     if !is_plain || text.parse::<http::uri::PathAndQuery>().is_err() {
         return Err(Remedy::Borrowed("percent-encode what a URL cannot hold, and leave out `#`"));
     }
@@ -95,7 +95,12 @@ mod tests {
     fn check(text: &str, expected: Option<(&str, u16, bool, &str)>) {
         let found = endpoint(text, None).ok();
         let found = found.as_ref().map(|endpoint| {
-            (endpoint.host.as_str(), endpoint.port, endpoint.tls.is_some(), endpoint.target.as_str())
+            (
+                endpoint.host.as_str(),
+                endpoint.port,
+                endpoint.tls.is_some(),
+                endpoint.target.as_str(),
+            )
         });
         assert_eq!(found, expected, "{text}");
     }
@@ -105,9 +110,17 @@ mod tests {
         check("https://idp.example/keys", Some(("idp.example", 443, true, "/keys")));
         check("http://127.0.0.1:81/a/b?c=d", Some(("127.0.0.1", 81, false, "/a/b?c=d")));
         check("https://[::1]:8443", Some(("::1", 8443, true, "/")));
-        for faulty in ["", "idp.example/keys", "ftp://idp/keys", "https://idp/a b", "https://idp/#a",
-            "https://idp?x", "https://user:word@idp/", "https:///keys", "https://idp/\u{e9}"]
-        {
+        for faulty in [
+            "",
+            "idp.example/keys",
+            "ftp://idp/keys",
+            "https://idp/a b",
+            "https://idp/#a",
+            "https://idp?x",
+            "https://user:word@idp/",
+            "https:///keys",
+            "https://idp/\u{e9}",
+        ] {
             check(faulty, None);
         }
     }

@@ -57,8 +57,9 @@ fn published(at: &mut Section<'_, '_, '_>, set: Option<KeySet>) -> Option<JwtKey
         at.report(finding, &["key"]);
     }
     if algorithm == Some(JwtAlgorithm::Hs256) {
-        let finding = Finding::error("config::shared_key_set", "a published key is no HS256 secret")
-            .help("leave `algorithm` out: each key of the set is used for its own");
+        let finding =
+            Finding::error("config::shared_key_set", "a published key is no HS256 secret")
+                .help("leave `algorithm` out: each key of the set is used for its own");
         at.report(finding, &["algorithm"]);
     }
     Some(JwtKeys::Set(KeySet { algorithm, ..set? }))

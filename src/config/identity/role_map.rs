@@ -33,11 +33,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<R
     Some(RoleMap { map: map.unwrap_or_default(), tenants: tenants.unwrap_or_default(), unmapped })
 }
 
-fn tenants(
-    reader: &mut Reader<'_>,
-    node: &Node,
-    name: &str,
-) -> Option<BTreeMap<String, Names>> {
+fn tenants(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<BTreeMap<String, Names>> {
     let entries = reader.checker.map(node, &format!("`{name}`"))?.take_rest();
     let read: Vec<_> = entries
         .into_iter()

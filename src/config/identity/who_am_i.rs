@@ -20,22 +20,21 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<W
     });
     let url = endpoint::optional(&mut at);
     if at.is_written("path") == at.is_written("url") {
-        let finding = Finding::error("config::who_am_i", "it is asked either at a `path` of the upstream or at a `url`")
-            .help("write the `path` at which the CRM tells a caller who it is, as in `/api/me`");
+        let finding = Finding::error(
+            "config::who_am_i",
+            "it is asked either at a `path` of the upstream or at a `url`",
+        )
+        .help("write the `path` at which the CRM tells a caller who it is, as in `/api/me`");
         at.report(finding, &["url"]);
     }
     let credentials = at.required("credentials", credentials);
     let subject = at.required("subject", answer_path);
-    let roles = at.required("roles", |reader, node, name| {
-        one_or_each(reader, node, name, answer_path)
-    });
+    let roles =
+        at.required("roles", |reader, node, name| one_or_each(reader, node, name, answer_path));
     let tenant = at.optional("tenant", answer_path);
     let keep = keep::read(&mut at, WhoAmI::TTL);
-    let forget = at.or(
-        "forget",
-        |reader, node, name| each(reader, node, name, forget_route),
-        Vec::new(),
-    );
+    let forget =
+        at.or("forget", |reader, node, name| each(reader, node, name, forget_route), Vec::new());
     at.close();
     Some(WhoAmI {
         place: path.map(WhoAmIPlace::Upstream).or(url.map(WhoAmIPlace::Elsewhere))?,
@@ -58,7 +57,9 @@ fn credentials(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Crede
     let written = ["cookies", "headers", "authorization"];
     if !written.iter().any(|key| at.is_written(key)) && !at.has_more() {
         let finding = Finding::error("config::who_am_i", format!("`{name}` names no credential"))
-            .help("write what the CRM recognises callers by: `cookies`, `headers`, `authorization`");
+            .help(
+                "write what the CRM recognises callers by: `cookies`, `headers`, `authorization`",
+            );
         at.report(finding, &[]);
     }
     at.close();
@@ -72,7 +73,8 @@ fn credentials(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Crede
 /// The name of a cookie (RFC 6265).
 fn cookie(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<String> {
     value::parsed(reader, node, name, "the name of a cookie", |text| {
-        let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        let is_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if !text.is_empty() && text.bytes().all(is_token) {
             return Ok(text.to_owned());
         }
@@ -98,18 +100,20 @@ fn forget_route(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Forg
         return Some(ForgetRoute { methods: Vec::new(), path: value::path(reader, node, name)? });
     }
     let mut at = Section::open(reader, node, name)?;
-    let methods = at.or(
-        "methods",
-        |reader, node, name| each(reader, node, name, method),
-        Vec::new(),
-    );
+    let methods =
+        at.or("methods", |reader, node, name| each(reader, node, name, method), Vec::new());
     let path: Option<PathPattern> = at.required("path", value::path);
     at.close();
     Some(ForgetRoute { methods, path: path? })
 }
 
 fn method(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Method> {
-    const METHODS: [(&str, &str); 5] =
-        [("GET", "GET"), ("POST", "POST"), ("PUT", "PUT"), ("PATCH", "PATCH"), ("DELETE", "DELETE")];
+    const METHODS: [(&str, &str); 5] = [
+        ("GET", "GET"),
+        ("POST", "POST"),
+        ("PUT", "PUT"),
+        ("PATCH", "PATCH"),
+        ("DELETE", "DELETE"),
+    ];
     value::word(&METHODS)(reader, node, name).and_then(|method| method.parse().ok())
 }

@@ -9,8 +9,8 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use secrecy::SecretString;
 
-use super::UpstreamTls;
 use super::super::path_pattern::PathPattern;
+use super::UpstreamTls;
 use crate::json::path::FieldPath;
 
 /// One entry of the list: a source, and what its names for roles mean here.

@@ -175,8 +175,7 @@ async fn a_logout_is_felt_at_once() {
 async fn endings_may_overlap() {
     let answers = answers(&Heard::default());
     let start = Instant::now();
-    let (first, second) =
-        (answers.end(digest(&answers, "a")), answers.end(digest(&answers, "a")));
+    let (first, second) = (answers.end(digest(&answers, "a")), answers.end(digest(&answers, "a")));
     drop(first);
     check(&answers, "a", start, ann, (Ok("ann"), true)).await;
     check(&answers, "a", start, ann, (Ok("ann"), true)).await;

@@ -303,10 +303,7 @@ fn names_of_a_source_become_roles() {
         ..RoleMap::default()
     };
     let entry = IdentityEntry { roles: Some(map), ..tokens() };
-    let found = identify(
-        &identifier(&[entry]),
-        &headers(&[("authorization", "Bearer machine")]),
-        None,
-    );
+    let found =
+        identify(&identifier(&[entry]), &headers(&[("authorization", "Bearer machine")]), None);
     assert_eq!(found.unwrap().principal.roles, ["admin", "finance"]);
 }

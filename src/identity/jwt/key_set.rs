@@ -209,7 +209,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_fitting(keys: &[Value], id: Option<&str>, algorithm: Algorithm, expected: Fitting<()>) {
+    fn check_fitting(
+        keys: &[Value],
+        id: Option<&str>,
+        algorithm: Algorithm,
+        expected: Fitting<()>,
+    ) {
         let set = PublicKeys::parse(json!({ "keys": keys }).to_string().as_bytes(), None).unwrap();
         let found = match set.fitting(id, algorithm) {
             Fitting::Keys(keys) => Fitting::Keys(vec![(); keys.len()]),

@@ -144,8 +144,7 @@ impl Inner {
             Place::Server { client, target } => ask(client, target).await,
         };
         let keys = keys.and_then(|text| PublicKeys::parse(&text, self.only));
-        let outcome =
-            if keys.is_some() { AskedOutcome::Answered } else { AskedOutcome::Failed };
+        let outcome = if keys.is_some() { AskedOutcome::Answered } else { AskedOutcome::Failed };
         self.told.tell(SourceKind::Jwt, outcome);
         if keys.is_none() || because == Because::AKeyIsUnknown {
             *waits_since = Some(at);

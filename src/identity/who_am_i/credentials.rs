@@ -145,8 +145,10 @@ mod tests {
         let any = presented.each(|_, _| {})?;
         let mut out = HeaderMap::new();
         presented.copy_to(&mut out).unwrap();
-        let mut lines: Vec<String> =
-            out.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        let mut lines: Vec<String> = out
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+            .collect();
         lines.sort();
         assert_eq!(any, !lines.is_empty());
         Ok(any.then_some(lines))
@@ -187,7 +189,10 @@ mod tests {
             &[("authorization", "Basic a"), ("authorization", "Basic b")],
             Err(RepeatedAuthorization),
         );
-        check(&[("cookie", "sessionid=a"), ("authorization", "Bearer b")], Err(UnsentAuthorization));
+        check(
+            &[("cookie", "sessionid=a"), ("authorization", "Bearer b")],
+            Err(UnsentAuthorization),
+        );
     }
 
     fn taken(headers: &HeaderMap) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {

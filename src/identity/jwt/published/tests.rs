@@ -154,7 +154,8 @@ async fn a_flood_of_unknown_keys_fetches_once_a_pause() {
     for (round, at) in [start, start + PAUSE, start + PAUSE + PAUSE].into_iter().enumerate() {
         let flood: Vec<_> = (0..300)
             .map(|number| {
-                let (source, token) = (Arc::clone(&source), key.token(&format!("{round}-{number}")));
+                let (source, token) =
+                    (Arc::clone(&source), key.token(&format!("{round}-{number}")));
                 tokio::spawn(async move { find(&source, &token, at).await })
             })
             .collect();
@@ -215,9 +216,12 @@ async fn what_a_token_says_of_itself_is_not_believed() {
         assert_eq!(find(&source, &token, start).await, refused(refusal), "{token}");
     };
     check(key.token("two"), Refusal::BadSignature).await;
-    check(key.signed(&json!({ "alg": "none", "kid": "one" }), ISSUER), Refusal::WrongAlgorithm).await;
-    check(key.signed(&json!({ "alg": "HS256", "kid": "one" }), ISSUER), Refusal::WrongAlgorithm).await;
-    check(key.signed(&json!({ "alg": "RS256", "kid": "one" }), ISSUER), Refusal::WrongAlgorithm).await;
+    check(key.signed(&json!({ "alg": "none", "kid": "one" }), ISSUER), Refusal::WrongAlgorithm)
+        .await;
+    check(key.signed(&json!({ "alg": "HS256", "kid": "one" }), ISSUER), Refusal::WrongAlgorithm)
+        .await;
+    check(key.signed(&json!({ "alg": "RS256", "kid": "one" }), ISSUER), Refusal::WrongAlgorithm)
+        .await;
     check(key.signed(&json!({ "kid": "one" }), ISSUER), Refusal::WrongAlgorithm).await;
     let critical = json!({ "alg": "ES256", "kid": "one", "crit": ["b64"] });
     check(key.signed(&critical, ISSUER), Refusal::CriticalExtension).await;

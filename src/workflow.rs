@@ -1,0 +1,6 @@
+//! Workflows: events start runs, and a run performs its actions one after another.
+//!
+//! What a workflow is stands in the policies; here it is carried out. A run sees of an event what
+//! its workflow's role may see, and nothing else.
+
+pub mod action;
