@@ -2,6 +2,8 @@
 //!
 //! Pure, and nothing here acts: a workflow is described, its templates are not filled in.
 
+pub mod template;
+
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::fmt;

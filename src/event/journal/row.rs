@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::super::Causation;
 use super::moment;
 
 pub(super) fn uuid(row: &Row<'_>, column: &str) -> rusqlite::Result<Uuid> {
@@ -19,6 +20,13 @@ pub(super) fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<OffsetDateTi
 
 pub(super) fn time_if_any(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<OffsetDateTime>> {
     Ok(row.get::<_, Option<i64>>(column)?.map(moment::from_file))
+}
+
+/// What caused a write or an event, where it was a run.
+pub(super) fn causation(row: &Row<'_>) -> rusqlite::Result<Option<Causation>> {
+    let Some(run) = row.get::<_, Option<String>>("cause_run")? else { return Ok(None) };
+    let run = run.parse().map_err(|error| unreadable(row, "cause_run", error))?;
+    Ok(Some(Causation { run, depth: row.get("cause_depth")? }))
 }
 
 pub(super) fn json(row: &Row<'_>, column: &str) -> rusqlite::Result<Box<RawValue>> {

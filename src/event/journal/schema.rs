@@ -3,7 +3,7 @@
 use crate::store::Schema;
 
 /// What [`Journal`](super::Journal) needs of a store.
-pub const SCHEMA: Schema = Schema { name: "journal", steps: &[FIRST] };
+pub const SCHEMA: Schema = Schema { name: "journal", steps: &[FIRST, CAUSATION] };
 
 const FIRST: &str = "
     -- Watched writes. `outcome` is NULL from before the write is forwarded until its answer is known.
@@ -127,4 +127,12 @@ const FIRST: &str = "
         FOREIGN KEY (position, sink) REFERENCES journal_deliveries ON DELETE CASCADE
     ) STRICT;
     CREATE INDEX journal_attempts_of ON journal_attempts (position, sink);
+";
+
+/// Writes of runs say which run it was, and how many stand between it and what somebody did.
+const CAUSATION: &str = "
+    ALTER TABLE journal_writes ADD COLUMN cause_run TEXT;
+    ALTER TABLE journal_writes ADD COLUMN cause_depth INTEGER;
+    ALTER TABLE journal_events ADD COLUMN cause_run TEXT;
+    ALTER TABLE journal_events ADD COLUMN cause_depth INTEGER;
 ";
