@@ -16,7 +16,7 @@ FUZZ_TARGETS ?= $(sort $(basename $(notdir $(wildcard tests/fuzz/bin/*.rs))))
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz check needs lint-here tools-deny tools-fuzz
+.PHONY: help demo test lint bench fuzz check needs lint-here tools-deny tools-fuzz tools-nats
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,7 +28,7 @@ demo: needs ## a small CRM, Fieldgate in front of it, and a tour; ARGS=--once en
 	@echo "Building Fieldgate. The first time takes some minutes."
 	$(CARGO) run --locked -- demo $(ARGS)
 
-test: needs ## every test, then formatting and lints as far as the tools are there
+test: needs tools-nats ## every test, then formatting and lints as far as the tools are there
 	$(CARGO) test --workspace --locked
 	@$(MAKE) --no-print-directory lint-here
 	@echo "All tests passed."
@@ -67,6 +67,9 @@ tools-deny:
 	@command -v cargo-deny >/dev/null || { \
 		echo "cargo-deny is missing. It checks licences and bans. Building it into $(TOOLS)."; \
 		$(CARGO) install cargo-deny --locked --root $(TOOLS); }
+
+tools-nats:
+	@.ci/nats-server $(TOOLS)
 
 tools-fuzz:
 	@.ci/need c++ g++ "libFuzzer is C++."

@@ -5,12 +5,15 @@
 
 mod check;
 mod completions;
+mod data_dir;
 mod demo;
+mod events;
 mod exit;
 mod keys;
 mod mask;
 mod run;
 mod runtime;
+mod score;
 mod signals;
 mod terminal;
 
@@ -64,7 +67,9 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Mask(mask::Mask),
+    Score(score::ScoreArgs),
     Keys(keys::Keys),
+    Events(events::Events),
     Completions(completions::Completions),
 }
 
@@ -93,7 +98,9 @@ fn execute(command: Command) -> Exit {
         Command::Demo(demo) => demo.execute(),
         Command::Check(check) => check.execute(),
         Command::Mask(mask) => mask.execute(),
+        Command::Score(score) => score.execute(),
         Command::Keys(keys) => keys.execute(),
+        Command::Events(events) => events.execute(),
         Command::Completions(completions) => completions.execute(),
     };
     done.unwrap_or_else(|failed: Failed| {

@@ -132,15 +132,6 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
     let drain = at.or("drain", value::timeout, Settings::DRAIN);
     let data_dir = at.optional("data_dir", value::folder);
     let has_data_dir = at.is_written("data_dir");
-    let events = at.optional("events", |reader, node, name| {
-        events::read(reader, node, name, data_dir.as_deref())
-    });
-    if at.is_written("events") && !has_data_dir {
-        let finding = Finding::error("config::no_data_dir", "`events` needs `data_dir`")
-            .label("events are kept until they are delivered")
-            .help("add `data_dir: /var/lib/fieldgate`, a folder on a disk that stays");
-        at.report(finding, &["events"]);
-    }
     let audit = at.optional("audit", audit::read);
     if at.is_written("audit") && !has_data_dir {
         let finding = Finding::error("config::no_data_dir", "`audit` needs `data_dir`")
@@ -150,6 +141,15 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
     }
     // Where there is a folder for it, the ledger is kept unless somebody says no.
     let audit = audit.unwrap_or_else(|| has_data_dir.then(Audit::default));
+    let events = at.optional("events", |reader, node, name| {
+        events::read(reader, node, name, data_dir.as_deref())
+    });
+    if at.is_written("events") && !has_data_dir {
+        let finding = Finding::error("config::no_data_dir", "`events` needs `data_dir`")
+            .label("events are kept until they are delivered")
+            .help("add `data_dir: /var/lib/fieldgate`, a folder on a disk that stays");
+        at.report(finding, &["events"]);
+    }
     if !at.is_written("policies") {
         files::require_usual_policies(at.reader());
     }
@@ -168,8 +168,8 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         threads,
         drain,
         data_dir,
-        events,
         audit,
+        events,
     })
 }
 

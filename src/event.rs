@@ -9,6 +9,7 @@ pub mod detect;
 pub mod dispatch;
 pub mod envelope;
 pub mod journal;
+pub mod last_seen;
 pub mod seen;
 pub mod sink;
 
@@ -136,6 +137,23 @@ pub enum DeliveryFailure {
     NotAcknowledged,
     /// The sink's own place cannot be written.
     Write,
+}
+
+impl DeliveryFailure {
+    /// The stable name, which stands in the journal.
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::AddressRefused => "address_refused".to_owned(),
+            Self::Connect => "connect".to_owned(),
+            Self::Tls => "tls".to_owned(),
+            Self::Timeout => "timeout".to_owned(),
+            Self::Broken => "broken".to_owned(),
+            Self::Status(status) => format!("status_{status}"),
+            Self::NotAcknowledged => "not_acknowledged".to_owned(),
+            Self::Write => "write".to_owned(),
+        }
+    }
 }
 
 /// Where events go. One attempt a call; order, retries and cursors are the dispatcher's.

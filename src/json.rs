@@ -10,12 +10,12 @@ mod held;
 pub mod navigate;
 mod observe;
 pub mod path;
-mod pick;
 mod scan;
+mod select;
 pub mod text;
 pub mod tokenizer;
 
-pub use self::pick::pick;
+pub use self::select::select;
 
 use thiserror::Error;
 

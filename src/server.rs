@@ -4,8 +4,10 @@
 //! every request, and takes new files as soon as they are good.
 
 mod connection;
+mod events;
 mod listen;
 mod policies;
+mod state;
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +20,7 @@ use pingora_proxy::HttpProxy;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use self::events::Events;
 use self::listen::{DataListener, Listening};
 use self::policies::Policies;
 use crate::admin::{self, AdminState, Condition, Readiness};
@@ -55,6 +58,7 @@ impl From<String> for StartError {
 pub struct Server {
     app: Arc<HttpProxy<Gate>>,
     policies: Policies,
+    events: Option<Events>,
     findings: Vec<Finding>,
     data: Vec<DataListener>,
     addresses: Vec<SocketAddr>,
@@ -81,6 +85,16 @@ impl Server {
 
         let policies = Policies::new(settings.policies, settings.keys, readiness.clone());
         let findings = policies.load(&telemetry);
+        readiness.set(Condition::StoreHealthy, true);
+        let store = settings.data_dir.as_deref();
+        let store = store.map(|folder| state::open(folder, &telemetry, &readiness)).transpose()?;
+        let (events, recorder) = match (settings.events, store) {
+            (Some(events), Some(store)) => {
+                let (events, recorder) = Events::start(events, store, telemetry.clone()).await?;
+                (Some(events), Some(recorder))
+            }
+            _ => (None, None),
+        };
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
         let app = application(
@@ -88,6 +102,7 @@ impl Server {
                 policies: policies.store(),
                 identifier,
                 crm,
+                recorder,
                 limits: settings.limits,
                 correlation_header: settings.telemetry.correlation_header,
                 telemetry: telemetry.clone(),
@@ -109,6 +124,7 @@ impl Server {
         Ok(Self {
             app,
             policies,
+            events,
             findings,
             data,
             addresses,
@@ -155,6 +171,8 @@ impl Server {
             let _ = admin_ends.await;
         }));
         let policies = tokio::spawn(self.policies.watch(self.telemetry.clone(), admin_stop));
+        let (stop_events, events_stopping) = watch::channel(false);
+        let events = self.events.map(|events| tokio::spawn(events.run(events_stopping)));
         self.readiness.set(Condition::Accepting, true);
 
         stop.await;
@@ -165,6 +183,11 @@ impl Server {
         self.app.http_cleanup().await;
         // Whether it was in time or not, the process ends now; `Stopped` tells which.
         let _ = tokio::time::timeout(self.drain, listening.finish()).await;
+        // After the last write: what it caused may still be delivered.
+        stop_events.send_replace(true);
+        if let Some(events) = events {
+            let _ = events.await;
+        }
         drop(end_admin);
         let _ = admin.await;
         policies.abort();

@@ -9,6 +9,7 @@ mod access_line;
 mod application;
 pub mod catalogue;
 mod depth;
+mod events;
 mod exchange;
 mod exemplar;
 mod happening;
@@ -34,6 +35,10 @@ use std::time::{Duration, Instant};
 
 pub use self::application::InstallError;
 pub use self::depth::Waiting;
+pub use self::events::{
+    DeliveryFailed, EventDelivered, EventsRecorded, EventsRetired, SinkBacklog, SinkDisabled,
+    SinkDoubt, WriteMoment, WriteUnrecorded, WritesRecovered,
+};
 pub use self::exchange::{Exchange, Moment};
 pub use self::happening::{
     AuditCheckpoint, AuditDamaged, AuditDropped, AuditStopped, AuditWorksAgain, AuditWritten,

@@ -12,13 +12,16 @@ pub enum Condition {
     PoliciesLoaded,
     /// Every key that the policies need is there; holds as well where none is needed.
     KeysLoaded,
+    /// The store takes writes; holds as well where there is none.
+    StoreHealthy,
     /// Listeners are open and the process does not drain.
     Accepting,
 }
 
 impl Condition {
     /// Every condition, in the order of the enum.
-    pub const ALL: [Self; 3] = [Self::PoliciesLoaded, Self::KeysLoaded, Self::Accepting];
+    pub const ALL: [Self; 4] =
+        [Self::PoliciesLoaded, Self::KeysLoaded, Self::StoreHealthy, Self::Accepting];
 
     /// The name in the answer of `/readyz`.
     #[must_use]
@@ -26,6 +29,7 @@ impl Condition {
         match self {
             Self::PoliciesLoaded => "policies_loaded",
             Self::KeysLoaded => "keys_loaded",
+            Self::StoreHealthy => "store_healthy",
             Self::Accepting => "accepting",
         }
     }
@@ -41,6 +45,7 @@ pub struct Readiness {
 struct Held {
     policies_loaded: AtomicBool,
     keys_loaded: AtomicBool,
+    store_healthy: AtomicBool,
     accepting: AtomicBool,
 }
 
@@ -83,6 +88,7 @@ impl Readiness {
         match condition {
             Condition::PoliciesLoaded => &self.shared.policies_loaded,
             Condition::KeysLoaded => &self.shared.keys_loaded,
+            Condition::StoreHealthy => &self.shared.store_healthy,
             Condition::Accepting => &self.shared.accepting,
         }
     }

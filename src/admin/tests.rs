@@ -126,7 +126,8 @@ async fn readiness_is_shown_as_it_changes() {
         before.json(),
         json!({
             "ready": false,
-            "checks": {"policies_loaded": false, "keys_loaded": false, "accepting": false}
+            "checks": {"policies_loaded": false, "keys_loaded": false, "store_healthy": false,
+                "accepting": false}
         })
     );
     for condition in Condition::ALL {

@@ -24,6 +24,7 @@ use super::signals::Signals;
 use super::terminal::{BAD, GOOD, QUIET, STRONG};
 use super::{heading, runtime, terminal};
 use crate::demo::crm::{self, Crm};
+use crate::demo::receiver::Receiver;
 use crate::server::Server;
 use home::{Addresses, Home};
 use step::Step;
@@ -122,10 +123,12 @@ impl Demo {
         let (listener, crm_address) = bound
             .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
             .map_err(|error| run::cannot_listen(self.crm_listen, &error).help(CRM_FLAG))?;
+        let (receiver, receiver_address) = receive(home).await?;
         home.furnish(&Addresses {
             listen: self.listen,
             upstream: reachable(crm_address),
             admin: self.admin_listen,
+            receiver: receiver_address,
         })?;
         let settings = run::load_settings(&home.config())?;
         let telemetry = run::start_telemetry(&settings, Box::new(home.open_log()?))?;
@@ -148,6 +151,7 @@ impl Demo {
             admin: reachable(server.admin_address()),
             log: home.log(),
             records,
+            receiver,
         };
         let (stop, stops) = oneshot::channel::<()>();
         let mut serving = pin!(server.serve(async { stops.await.unwrap_or_default() }));
@@ -191,6 +195,19 @@ impl Demo {
     }
 }
 
+/// Starts the receiver of events, on a port of its own; it ends with the process.
+async fn receive(home: &Home) -> Result<(Receiver, SocketAddr), Failed> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failed::could_not_run(format!("the receiver of events cannot be started: {error}"))
+    };
+    let receiver = Receiver::new(&home.webhook_secret()?).map_err(|error| failed(&error))?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.map_err(|error| failed(&error))?;
+    let address = listener.local_addr().map_err(|error| failed(&error))?;
+    tokio::spawn(receiver.clone().serve(listener));
+    Ok((receiver, address))
+}
+
 /// Prints a part of the tour. A tour that nobody can read still checks what was promised.
 fn show(text: &str) {
     let _ = terminal::print(text);
@@ -205,7 +222,7 @@ fn greeting(home: &Home, tour: &Tour) -> String {
          CRM     http://{crm}\n  \
          admin   http://{admin}\n  \
          state   {folder}\n          \
-         {QUIET}policies/, fieldgate.yaml, keys.yaml, access.log{QUIET:#}\n"
+         {QUIET}policies/, fieldgate.yaml, keys.yaml, access.log, fieldgate.db{QUIET:#}\n"
     )
 }
 
@@ -221,6 +238,7 @@ fn farewell(home: &Home, tour: &Tour) -> String {
     let Tour { gate, admin, .. } = tour;
     let role = home.in_shell("policies/roles/sales_rep.yaml");
     let log = home.in_shell("access.log");
+    let folder = home.in_shell("");
     format!(
         "
 {STRONG}Try it{STRONG:#}
@@ -236,6 +254,7 @@ fn farewell(home: &Home, tour: &Tour) -> String {
   $EDITOR {role}
 
   tail -f {log}
+  fieldgate events list --data-dir {folder}
   curl http://{admin}/metrics
 
 Ctrl-C stops both and {}.

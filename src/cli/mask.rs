@@ -116,7 +116,7 @@ impl Mask {
     }
 }
 
-fn load_policies(folder: &Path) -> Result<PolicySet, Failed> {
+pub(super) fn load_policies(folder: &Path) -> Result<PolicySet, Failed> {
     let loaded = policy::load(folder);
     // Doubts are the business of `fieldgate check`.
     loaded.set.ok_or_else(|| {

@@ -7,6 +7,8 @@ use super::settings::{Audit, AuditMode};
 use super::value;
 use crate::yaml::Node;
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// The ledger, or `Some(None)` where it is switched off.
 #[expect(
     clippy::option_option,
@@ -16,13 +18,9 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<O
     let usual = Audit::default();
     let mut at = Section::open(reader, node, name)?;
     let mode = at.or("mode", value::word(&AuditMode::ALL), Some(usual.mode));
-    let keep = at.or("keep_days", days, usual.keep);
+    let keep =
+        at.or("keep", value::duration(DAY..=Duration::from_secs(3650 * 24 * 3600)), usual.keep);
     let queue = at.or("queue", value::count(16..=1 << 20), usual.queue);
     at.close();
     Some(mode.map(|mode| Audit { mode, keep, queue }))
-}
-
-fn days(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Duration> {
-    let days = value::count(1..=36_500)(reader, node, name)?;
-    Some(Duration::from_secs(days as u64 * 24 * 3600))
 }

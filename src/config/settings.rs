@@ -43,10 +43,10 @@ pub struct Settings {
     pub drain: Duration,
     /// The folder for what must outlive the process; it exists.
     pub data_dir: Option<PathBuf>,
-    /// What is told of observed writes; there is a `data_dir` where it is set.
-    pub events: Option<Events>,
     /// The audit ledger; there is a `data_dir` where it is set.
     pub audit: Option<Audit>,
+    /// What is told of observed writes; there is a `data_dir` where it is set.
+    pub events: Option<Events>,
 }
 
 impl Settings {

@@ -205,7 +205,7 @@ events:
         monitor: http://nats-1:8222
     - file: { name: trail, role: audit, path: events.jsonl, rotate: { size: 1MiB, keep: 2 } }
     - stdout: { name: console, role: audit }
-audit: { mode: required, keep_days: 30, queue: 100 }
+audit: { mode: required, keep: 30d, queue: 100 }
 "#,
     );
     let token = settings.admin.token.as_ref().map(|token| token.expose_secret().to_owned());
@@ -361,8 +361,7 @@ impl Surroundings for Documented {
     }
 
     fn is_folder(&self, path: &Path) -> bool {
-        let known = ["policies", "fieldgate", "data"];
-        known.iter().any(|known| path.ends_with(known))
+        ["policies", "fieldgate", "data"].iter().any(|name| path.ends_with(name))
     }
 }
 
@@ -429,6 +428,7 @@ telemetry:
   log: { qqqqqqqqqqqqqqqqqqq: 1 }
   traces: { qqqqqqqqqqqqqqqqqqq: 1, headers: [{ qqqqqqqqqqqqqqqqqqq: 1 }] }
 admin: { qqqqqqqqqqqqqqqqqqq: 1 }
+audit: { qqqqqqqqqqqqqqqqqqq: 1 }
 events:
   qqqqqqqqqqqqqqqqqqq: 1
   retention: { qqqqqqqqqqqqqqqqqqq: 1 }
@@ -438,7 +438,6 @@ events:
     - nats: { qqqqqqqqqqqqqqqqqqq: 1, tls: { qqqqqqqqqqqqqqqqqqq: 1 } }
     - file: { qqqqqqqqqqqqqqqqqqq: 1, rotate: { qqqqqqqqqqqqqqqqqqq: 1 } }
     - stdout: { qqqqqqqqqqqqqqqqqqq: 1 }
-audit: { qqqqqqqqqqqqqqqqqqq: 1 }
 ";
 
 #[test]

@@ -24,7 +24,7 @@ mod row;
 mod schema;
 mod sinks;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub use self::command::{Chosen, replay, retry, sink_names};
 pub use self::deliveries::Due;
 pub use self::query::{
     Attempt, Backlog, DeadLetter, Delivery, DeliveryState, Entry, Filter, Listed, Shown, backlog,
-    dead_letters, list, show, tail, view,
+    dead_letters, list, show, source, tail, view,
 };
 pub use self::retention::{Keep, Retired};
 pub use self::schema::SCHEMA;
@@ -171,19 +171,22 @@ impl Journal {
         Ok(())
     }
 
-    /// Records a write and its outcome at once, for one that was forwarded although its intent
-    /// could not be recorded.
+    /// Records a write and its outcome at once, for one that was forwarded although nobody said yes
+    /// to its intent. The intent may have been recorded later all the same, and taken back.
     pub async fn record(
         &self,
         intent: Intent,
         now: OffsetDateTime,
         outcome: Outcome,
     ) -> Result<(), JournalError> {
+        let write = intent.id;
         let work = move |transaction: &Transaction<'_>| {
-            record::open(transaction, &intent)?;
+            record::open_again(transaction, &intent)?;
             record::close(transaction, intent.id, now, &outcome)
         };
-        self.store.commit(work).await?;
+        if !self.store.commit(work).await? {
+            return Err(JournalError::NotOpen(write));
+        }
         self.wake();
         Ok(())
     }
@@ -204,7 +207,17 @@ impl Journal {
         plans: Vec<SinkPlan>,
         now: OffsetDateTime,
     ) -> Result<(), JournalError> {
-        let work = move |transaction: &Transaction<'_>| sinks::configure(transaction, &plans, now);
+        let source = Arc::clone(&self.source);
+        let work = move |transaction: &Transaction<'_>| {
+            sinks::configure(transaction, &plans, now)?;
+            transaction
+                .execute(
+                    "INSERT INTO journal_source (only, source) VALUES (1, ?1)
+                     ON CONFLICT (only) DO UPDATE SET source = excluded.source",
+                    [&*source],
+                )
+                .map(|_| ())
+        };
         self.store.commit(work).await?;
         self.wake();
         Ok(())

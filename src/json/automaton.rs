@@ -417,6 +417,16 @@ impl<J: Judge> Automaton<J> {
         Ok(State { verdict: place.verdict, inert: false, names: name_table, other_name, elements })
     }
 
+    /// All that an element of the array at `parent` can be.
+    #[must_use]
+    pub fn elements(&self, parent: StateId) -> &[StateId] {
+        match self.at(parent).map(|state| &state.elements) {
+            Some(Elements::Alike(target)) => std::slice::from_ref(target),
+            Some(Elements::Selected { targets, .. }) => targets,
+            None => &[],
+        }
+    }
+
     /// How many states there are.
     #[must_use]
     pub fn size(&self) -> usize {

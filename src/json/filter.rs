@@ -47,6 +47,27 @@ pub trait Observer {
 /// Nobody looks.
 impl Observer for () {}
 
+/// Somebody may look.
+impl<O: Observer> Observer for Option<O> {
+    fn record_begins(&mut self, at: Option<usize>) {
+        if let Some(observer) = self {
+            observer.record_begins(at);
+        }
+    }
+
+    fn watched(&mut self, slots: u64, raw: &[u8]) {
+        if let Some(observer) = self {
+            observer.watched(slots, raw);
+        }
+    }
+
+    fn record_ends(&mut self, is_empty: bool, out: &mut Vec<u8>) {
+        if let Some(observer) = self {
+            observer.record_ends(is_empty, out);
+        }
+    }
+}
+
 impl<O: Observer + ?Sized> Observer for &mut O {
     fn record_begins(&mut self, at: Option<usize>) {
         (**self).record_begins(at);

@@ -34,6 +34,9 @@ pub enum Purpose {
     ReadPart,
     /// A request body: every value that may not be written is named by [`Action::Remove`].
     Write,
+    /// What is seen of a record whatever its values are: a right that hangs on an expression is not
+    /// counted, a restriction that does always is. For no document, but to ask about paths.
+    Certainty,
 }
 
 /// How the values at a replaced place are masked.
@@ -163,7 +166,7 @@ impl Plan {
         if let Some(scope) = scope {
             let records = match purpose {
                 Purpose::ReadPart => Pattern::root(),
-                Purpose::Read | Purpose::ReadAnything | Purpose::Write => {
+                Purpose::Read | Purpose::ReadAnything | Purpose::Write | Purpose::Certainty => {
                     Pattern::new(&scope.route.records)
                 }
             };
@@ -175,7 +178,10 @@ impl Plan {
                     builder.add(Pattern::new(path), Group::Outside, Meaning::Envelope);
                 }
             }
-            for field in &scope.resource.fields {
+            // How a value is masked is of no interest where the question is whether.
+            let registry =
+                if purpose == Purpose::Certainty { &[] } else { &*scope.resource.fields };
+            for field in registry {
                 builder.registry(field, &records, purpose, interest.shown);
             }
             if watches {
@@ -374,12 +380,12 @@ impl<'a> Builder<'a> {
                     self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
                 }
             }
-            Purpose::ReadPart if entry.path.needs_whole_record() => {
+            Purpose::ReadPart | Purpose::Certainty if entry.path.needs_whole_record() => {
                 if restricts {
                     self.add(Pattern::anywhere(&entry.path), Group::Inside, meaning);
                 }
             }
-            Purpose::Read | Purpose::ReadPart | Purpose::Write => {
+            Purpose::Read | Purpose::ReadPart | Purpose::Write | Purpose::Certainty => {
                 self.add_inside(&entry.path, records, meaning);
             }
         }

@@ -16,6 +16,7 @@ mod reader;
 mod resource;
 mod role;
 mod route;
+mod scoring;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,9 @@ use sha2::{Digest as _, Sha256};
 
 use self::draft::{GlobalDraft, ResourceDraft, RoleDraft};
 use self::reader::Reader;
+use self::scoring::{CompanyDraft, ScoringDraft};
 use super::mode::Mode;
+use super::scoring::Scoring;
 use super::set::{PolicySet, Resource, Role, RoleResource};
 use crate::diagnostic::{Finding, Severity, SourceFile, Span};
 use crate::json::path::FieldPath;
@@ -52,6 +55,12 @@ struct Drafts {
     /// Stems of resource files whose name could not be read: `lead` for `resources/lead.yaml`.
     /// What they declare is not known, but rules for them are no mistake of the role.
     unread_resources: Vec<String>,
+    /// A role file could not be read, so that a name which no role has may be the one it declares.
+    has_unread_role: bool,
+    /// There is a `scoring.yaml`, whether or not it could be read.
+    has_scoring_file: bool,
+    scoring: Option<ScoringDraft>,
+    companies: Vec<CompanyDraft>,
 }
 
 /// Reads the files of a policy folder, in whatever order they come. The names of the files start
@@ -80,13 +89,17 @@ pub fn read(folder: &Path, files: &[Arc<SourceFile>]) -> Read {
         drafts.read_file(relative, source, &mut findings);
     }
     findings.extend(across::faults(&drafts));
+    let assembled = scoring::assemble(&drafts);
+    findings.extend(assembled.faults);
     let is_error = |finding: &Finding| finding.severity() == Severity::Error;
     if !findings.iter().any(is_error) {
         // A doubt about files that do not stand as meant would be noise.
         findings.extend(doubts::doubts(&drafts));
+        findings.extend(assembled.doubts);
     }
     findings.sort_by(|one, other| one.position().cmp(&other.position()));
-    let set = (!findings.iter().any(is_error)).then(|| drafts.into_set(revision(&files)));
+    let set = (!findings.iter().any(is_error))
+        .then(|| drafts.into_set(revision(&files), assembled.scoring));
     Read { set, findings }
 }
 
@@ -102,16 +115,24 @@ impl Drafts {
             findings.push(misplaced(relative, source));
             return;
         }
+        self.has_scoring_file |= place == Place::Scoring;
         let stem = || relative.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut reader = Reader { checker: Checker::new(Arc::clone(source)) };
         match parse(source) {
             Ok(root) => match place {
                 Place::Global => self.global = reader.global(&root).unwrap_or_default(),
-                Place::Role => self.roles.extend(reader.role(&root)),
+                Place::Role => match reader.role(&root) {
+                    Some(role) => self.roles.push(role),
+                    None => self.has_unread_role = true,
+                },
                 Place::Resource => match reader.resource(&root) {
                     Some(resource) => self.resources.push(resource),
                     None => self.unread_resources.push(stem()),
                 },
+                Place::Scoring => self.scoring = reader.scoring(&root),
+                Place::CompanyScoring => {
+                    self.companies.extend(reader.company_scoring(relative, &root));
+                }
                 Place::Misplaced => {}
             },
             Err(finding) => {
@@ -119,13 +140,14 @@ impl Drafts {
                 if place == Place::Resource {
                     self.unread_resources.push(stem());
                 }
+                self.has_unread_role |= place == Place::Role;
             }
         }
         findings.extend(reader.checker.into_findings());
     }
 
     /// The set of files that have no error: every name is known and stands once.
-    fn into_set(self, revision: String) -> PolicySet {
+    fn into_set(self, revision: String, scoring: Option<Scoring>) -> PolicySet {
         let default_mode = self.global.default_mode.unwrap_or(Mode::View);
         let ids: BTreeMap<String, FieldPath> = self
             .resources
@@ -160,6 +182,7 @@ impl Drafts {
             resources: resources.collect(),
             roles: roles.collect(),
             global: self.global.global,
+            scoring,
         }
     }
 }
@@ -195,7 +218,7 @@ fn misplaced(relative: &Path, source: &Arc<SourceFile>) -> Finding {
     let help = if is_yml {
         "policy files end in `.yaml`, in lower case"
     } else {
-        "policies are `resources/*.yaml`, `roles/*.yaml` and `global.yaml`; nothing else is read"
+        "policies are `resources/*.yaml`, `roles/*.yaml`, `global.yaml`, `scoring.yaml` and `companies/*/scoring.yaml`; nothing else is read"
     };
     Finding::error("policy::misplaced", format!("`{}` is not where policies are", source.name()))
         .at(source, Span::default())

@@ -7,6 +7,7 @@ use http::{HeaderName, Method};
 
 use super::emits::{Emit, Events};
 use super::mode::{Combine, Mode};
+use super::scoring::Scoring;
 use super::writes::Write;
 use crate::diagnostic::{SourceFile, Span};
 use crate::json::path::FieldPath;
@@ -23,6 +24,8 @@ pub struct PolicySet {
     pub roles: BTreeMap<String, Arc<Role>>,
     /// What holds on every route.
     pub global: Global,
+    /// How leads are scored; `None` where no file says so.
+    pub scoring: Option<Scoring>,
 }
 
 /// One object type of the CRM: where it is served and which of its fields are sensitive.

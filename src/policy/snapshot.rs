@@ -128,7 +128,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts from the folder as it is while the first policies are loaded.
+    /// Starts from the folder as it was before the first policies were loaded.
     #[must_use]
     pub fn new(first: Fingerprint) -> Self {
         Self { settled: first, last_seen: first }

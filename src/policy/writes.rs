@@ -6,7 +6,7 @@
 use http::Method;
 
 use super::canonical::CanonicalPath;
-use super::router::{GovernedRoute, RouteTable};
+use super::router::{GovernedRoute, Match, RouteTable};
 use super::set::{Resource, Route};
 use super::template::PathTemplate;
 
@@ -121,6 +121,37 @@ impl GovernedRoute {
 }
 
 impl RouteTable {
+    /// Where the one record that `path` is about can be read, and the route that reads it.
+    #[must_use]
+    pub fn record_of(
+        &self,
+        route: &GovernedRoute,
+        path: &CanonicalPath,
+    ) -> Option<(CanonicalPath, GovernedRoute)> {
+        route.record_id(path)?;
+        let template = route.path();
+        let path = if template.ends_in_parameter() {
+            path.clone()
+        } else {
+            let depth =
+                template.up_to_last_parameter()?.as_str().trim_matches('/').split('/').count();
+            let text = path.as_str();
+            let segments: Vec<&str> = text.trim_matches('/').split('/').take(depth).collect();
+            let slash = if text.ends_with('/') { "/" } else { "" };
+            CanonicalPath::parse(&format!("/{}{slash}", segments.join("/"))).ok()?
+        };
+        match self.find(&Method::GET, &path) {
+            Match::Governed(found) if found.resource.name == route.resource.name => {
+                Some((path, found))
+            }
+            Match::Governed(_)
+            | Match::Passthrough { .. }
+            | Match::MethodNotDeclared { .. }
+            | Match::Suspicious { .. }
+            | Match::Unmatched => None,
+        }
+    }
+
     /// The id that a `Location` tells: that of the record of `resource` whose route it is, if it
     /// is one. The host is not looked at, for CRMs name themselves by what they know.
     #[must_use]

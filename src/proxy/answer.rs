@@ -15,13 +15,16 @@ use tokio::time::timeout_at;
 use super::admit::Call;
 use super::budget::Share;
 use super::call::Failure;
+use super::collector::{Collector, Passed};
 use super::context::Begun;
 use super::gate::Gate;
 use super::masking::{AnswerFilter, filter_limits, reason};
+use super::recording::{Answered, Recorded, Recording};
 use super::refused::Refused;
 use super::response_head::{self, Body, Dressing};
 use super::upstream::Answer;
-use crate::telemetry::{Refusal, Stage};
+use crate::fail_point;
+use crate::telemetry::{EventsRecorded, Refusal, Stage, WriteMoment, WriteUnrecorded};
 
 /// Most bytes read of a body that nobody will see, to keep its connection.
 const MOST_DISCARDED: usize = 64 * 1024;
@@ -33,7 +36,14 @@ pub(super) struct Delivery<'a> {
     pub(super) begun: &'a mut Begun,
     pub(super) call: &'a Call,
     pub(super) held: Share,
+    /// Set for a watched write that is not concluded yet.
+    pub(super) recording: Option<Recording>,
+    /// The raw body of a watched write, as far as the hold limit reaches.
+    pub(super) raw: Vec<u8>,
 }
+
+/// The filter of the street.
+type StreetFilter = AnswerFilter<Option<Collector>>;
 
 /// A body that was filtered as far as the hold limit reaches.
 enum Held {
@@ -53,7 +63,10 @@ impl Delivery<'_> {
         let status = response.status;
         let kept_status = (status.is_client_error() || status.is_server_error()).then_some(status);
         let refuse = |reason: Refusal| Failure::Refused(Refused { kept_status, ..reason.into() });
-        response_head::check(response).map_err(refuse)?;
+        if let Err(reason) = response_head::check(response) {
+            self.conclude(response, None, Vec::new()).await;
+            return Err(refuse(reason));
+        }
 
         let is_head = self.session.req_header().method == Method::HEAD;
         let has_no_body = is_head
@@ -69,6 +82,7 @@ impl Delivery<'_> {
             } else {
                 Body::Exact(0)
             };
+            self.conclude(response, Some(&[]), Vec::new()).await;
             self.send_head(response, body, true, &answer).await?;
             if discard(&mut answer).await {
                 self.gate.crm().release(answer).await;
@@ -76,37 +90,111 @@ impl Delivery<'_> {
             return Ok(());
         }
 
-        let mut filter = self.call.policies.snapshot.answer_filter(
+        let filter = self.call.policies.snapshot.street_filter(
             self.call.route.as_ref(),
             &self.call.roles,
             self.call.tenant.as_deref(),
             status.is_success(),
+            self.collector(status),
             filter_limits(self.gate.limits()),
-        )?;
+        );
+        let mut filter = match filter {
+            Ok(filter) => filter,
+            Err(reason) => {
+                self.conclude(response, None, Vec::new()).await;
+                return Err(refuse(reason));
+            }
+        };
         self.begun.exchange.enter(Stage::Filter, Instant::now());
         let held = self.hold(&mut filter, &mut answer).await;
         self.count(&filter);
-        match held.map_err(refuse)? {
-            Held::Whole(body) => {
+        match held {
+            Err(reason) => {
+                self.conclude(response, None, Vec::new()).await;
+                Err(refuse(reason))
+            }
+            Ok(Held::Whole(body)) => {
+                let raw = std::mem::take(&mut self.raw);
+                let passed = passed(&mut filter);
+                let seen = self.conclude(response, Some(&raw), passed).await;
                 self.send_whole(response, body, &answer).await?;
+                self.saw(seen);
                 self.gate.crm().release(answer).await;
                 Ok(())
             }
-            Held::Beginning(beginning) => {
+            Ok(Held::Beginning(beginning)) => {
                 if self.session.req_header().version <= Version::HTTP_10 {
                     // Without chunks its end could not be told from a fault.
+                    self.conclude(response, None, Vec::new()).await;
                     return Err(refuse(Refusal::UpstreamTooLarge));
                 }
                 let streamed = self.stream(response, beginning, &mut filter, &mut answer).await;
                 self.count(&filter);
+                // Until here a watched write counts as one whose outcome is not known.
+                let seen = self.conclude(response, None, passed(&mut filter)).await;
                 streamed?;
+                self.saw(seen);
                 self.gate.crm().release(answer).await;
                 Ok(())
             }
         }
     }
 
-    fn count(&mut self, filter: &AnswerFilter) {
+    /// Collects what event rules watch: of every watched write, and of reads of records whose old
+    /// values a rule will want.
+    fn collector(&self, status: StatusCode) -> Option<Collector> {
+        let route = self.call.route.as_ref().filter(|_| status.is_success())?;
+        self.gate.recorder()?;
+        let snapshot = &self.call.policies.snapshot;
+        let is_wanted = self.recording.is_some() || snapshot.remembers(&route.resource.name);
+        is_wanted.then(|| snapshot.watched(&route.resource.name).map(Collector::new))?
+    }
+
+    /// Concludes a watched write. The records of any other answer come back.
+    async fn conclude(
+        &mut self,
+        response: &ResponseHeader,
+        body: Option<&[u8]>,
+        passed: Vec<Passed>,
+    ) -> Vec<Passed> {
+        let (Some(recorder), Some(route)) = (self.gate.recorder(), &self.call.route) else {
+            return passed;
+        };
+        let Some(recording) = self.recording.take() else { return passed };
+        let location = response.headers.get(header::LOCATION);
+        let answered = Answered {
+            status: response.status,
+            location: location.and_then(|location| location.to_str().ok()),
+            body,
+            passed,
+            limits: filter_limits(self.gate.limits()),
+        };
+        let method = &self.session.req_header().method;
+        let (recorded, told) =
+            recorder.conclude(recording, self.call, route, method, answered).await;
+        match recorded {
+            Recorded::Safely => {
+                let types = told.iter().map(|event| event.event_type.as_str()).collect();
+                EventsRecorded { types }.emit(self.gate.telemetry());
+            }
+            Recorded::Not => {
+                WriteUnrecorded { moment: WriteMoment::Outcome }.emit(self.gate.telemetry());
+            }
+        }
+        self.begun.exchange.events = told.iter().map(|event| event.id).collect();
+        Vec::new()
+    }
+
+    /// Remembers what was read, after the client has it.
+    fn saw(&self, passed: Vec<Passed>) {
+        if let (Some(recorder), Some(route)) = (self.gate.recorder(), &self.call.route)
+            && !passed.is_empty()
+        {
+            recorder.saw_all(self.call, route, passed);
+        }
+    }
+
+    fn count(&mut self, filter: &StreetFilter) {
         self.begun.exchange.masked = filter.tally().replaced;
         self.begun.exchange.hidden = filter.tally().removed;
         self.begun.exchange.leave(Stage::Filter, Instant::now());
@@ -115,16 +203,20 @@ impl Delivery<'_> {
     /// Filters until the body ends or the hold limit is passed.
     async fn hold(
         &mut self,
-        filter: &mut AnswerFilter,
+        filter: &mut StreetFilter,
         answer: &mut Answer,
     ) -> Result<Held, Refusal> {
         let mut out = Vec::new();
         while let Some(chunk) = self.next_chunk(answer).await? {
             filter.push(&chunk, &mut out).map_err(reason)?;
-            if out.len() > self.gate.limits().hold {
+            if self.recording.is_some() {
+                self.raw.extend_from_slice(&chunk);
+            }
+            if out.len().max(self.raw.len()) > self.gate.limits().hold {
+                self.raw = Vec::new();
                 return Ok(Held::Beginning(out));
             }
-            if !self.held.grow_to(out.len()) {
+            if !self.held.grow_to(out.len() + self.raw.len()) {
                 return Err(Refusal::HeldBytesExhausted);
             }
         }
@@ -164,7 +256,7 @@ impl Delivery<'_> {
         &mut self,
         response: &ResponseHeader,
         beginning: Vec<u8>,
-        filter: &mut AnswerFilter,
+        filter: &mut StreetFilter,
         answer: &mut Answer,
     ) -> Result<(), Failure> {
         self.send_head(response, Body::Stream, false, answer).await?;
@@ -203,7 +295,9 @@ impl Delivery<'_> {
             self.session.write_response_header(Box::new(head)).await?;
             if ends { self.session.write_response_body(Bytes::new(), true).await } else { Ok(()) }
         };
-        sent(timeout_at(answer.deadline(), sending).await)
+        sent(timeout_at(answer.deadline(), sending).await)?;
+        fail_point::pass("answer.after_head");
+        Ok(())
     }
 
     async fn send_body(
@@ -226,6 +320,11 @@ fn sent<E>(result: Result<pingora_core::Result<()>, E>) -> Result<(), Failure> {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(Failure::Aborted(Refusal::ClientGone)),
     }
+}
+
+/// The records that passed.
+fn passed(filter: &mut StreetFilter) -> Vec<Passed> {
+    filter.observer().as_mut().map(Collector::take).unwrap_or_default()
 }
 
 /// Reads the rest of a body that nobody will see; says whether its end was reached.

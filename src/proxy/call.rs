@@ -12,12 +12,20 @@ use super::admit::Call;
 use super::answer::Delivery;
 use super::budget::Share;
 use super::context::Begun;
+use super::fresh_read::fresh_read;
 use super::gate::Gate;
+use super::masking::filter_limits;
+use super::recording::{Before, Recorded, Recording};
 use super::refused::Refused;
 use super::request_head::Forwarding;
 use super::upstream::Answer;
+use crate::correlation::{CorrelationId, TraceContext};
+use crate::event::detect::{Old, Values};
+use crate::fail_point;
 use crate::guard::{self, Unreadable};
-use crate::telemetry::{Refusal, Stage};
+use crate::policy::emits::Previous;
+use crate::policy::{GovernedRoute, Write};
+use crate::telemetry::{Refusal, Stage, WriteMoment as Moment, WriteUnrecorded};
 
 /// How a call ended that did not end well.
 #[derive(Debug)]
@@ -62,14 +70,98 @@ pub(super) async fn run(
         .governed(session.req_header(), &call.path, body.len())
         .map_err(|_| Refusal::MalformedRequest)?;
 
+    let recording = record(gate, session.req_header(), begun, call, &trace).await?;
+    begun.exchange.enter(Stage::Upstream, Instant::now());
     let asked = Instant::now();
     let answered = ask(gate, session, &head, &body).await;
     begun.exchange.waited_for_upstream(asked.elapsed());
     begun.exchange.leave(Stage::Upstream, Instant::now());
-    let (response, answer) = answered?;
+    let (response, answer) = match answered {
+        Ok(answered) => answered,
+        Err(failure) => {
+            abandon(gate, recording, &failure).await;
+            return Err(failure);
+        }
+    };
+    fail_point::pass("call.after_forward");
     begun.exchange.upstream_status = Some(response.status.as_u16());
     drop(body);
-    Delivery { gate, session, begun, call, held }.deliver(&response, answer).await
+    let delivery = Delivery { gate, session, begun, call, held, recording, raw: Vec::new() };
+    delivery.deliver(&response, answer).await
+}
+
+/// Records a watched write before it is forwarded; nothing for any other request.
+async fn record(
+    gate: &Gate,
+    head: &RequestHeader,
+    begun: &mut Begun,
+    call: &Call,
+    trace: &TraceContext,
+) -> Result<Option<Recording>, Refused> {
+    let (Some(recorder), Some(route)) = (gate.recorder(), &call.route) else { return Ok(None) };
+    let write = route.resource.write_of(route.route, &head.method);
+    if write == Write::Nothing {
+        return Ok(None);
+    }
+    begun.exchange.enter(Stage::Journal, Instant::now());
+    let before = Before {
+        call,
+        route,
+        method: &head.method,
+        actor: begun.exchange.user_id(),
+        correlation_id: begun.correlation.as_str(),
+        traceparent: begun.trace.traceparent(),
+    };
+    let old = match route.resource.previous_of(route.route, &head.method) {
+        Previous::None => Old::Unknown,
+        Previous::LastSeen => recorder.last_seen(&before).await,
+        Previous::Fetch => match fetch(gate, head, call, route, &begun.correlation, trace).await {
+            Some(values) => Old::Known(values),
+            None => recorder.last_seen(&before).await,
+        },
+    };
+    let recorded = recorder.begin(before, write, old).await;
+    begun.exchange.leave(Stage::Journal, Instant::now());
+    let (recording, recorded) = recorded?;
+    if recorded == Recorded::Not {
+        WriteUnrecorded { moment: Moment::Intent }.emit(gate.telemetry());
+    }
+    Ok(Some(recording))
+}
+
+/// What the record of a write is at the moment, read with the caller's own credentials.
+async fn fetch(
+    gate: &Gate,
+    head: &RequestHeader,
+    call: &Call,
+    route: &GovernedRoute,
+    correlation: &CorrelationId,
+    trace: &TraceContext,
+) -> Option<Values> {
+    let snapshot = &call.policies.snapshot;
+    let (path, read) = snapshot.routes().record_of(route, &call.path)?;
+    let forwarding = Forwarding {
+        identifier: gate.identifier(),
+        correlation_header: gate.correlation_header(),
+        correlation,
+        trace,
+        host: gate.crm().host_header(),
+    };
+    let (_, body) = fresh_read(gate, head, &path, &forwarding).await.ok()?;
+    let limits = filter_limits(gate.limits());
+    snapshot.watched_values(&read, &call.roles, &body, limits)
+}
+
+/// Concludes a write that nobody answered.
+async fn abandon(gate: &Gate, recording: Option<Recording>, failure: &Failure) {
+    let (Some(recorder), Some(recording)) = (gate.recorder(), recording) else { return };
+    let reason = match failure {
+        Failure::Refused(refused) => refused.reason,
+        Failure::Aborted(reason) => *reason,
+    };
+    if recorder.abandon(recording, reason).await == Recorded::Not {
+        WriteUnrecorded { moment: Moment::Outcome }.emit(gate.telemetry());
+    }
 }
 
 /// Reads the whole request body, bounded in size and time.

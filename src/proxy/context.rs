@@ -1,14 +1,13 @@
 //! What the gate remembers of one request. Nothing of it outlives the request.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::HeaderMap;
 
 use super::passthrough::OpenCall;
 use crate::correlation::{CorrelationId, Propagation, TraceContext};
 use crate::identity::Farewell;
-use crate::telemetry::{Exchange, Refusal, Stage};
+use crate::telemetry::{Exchange, Refusal};
 
 /// One request's context.
 #[derive(Default)]
@@ -57,12 +56,11 @@ impl Begun {
         Self { exchange, correlation, trace, farewell: None }
     }
 
-    /// Begins to ask the CRM; the span to tell it.
+    /// The span of the call to the CRM, to tell it.
     pub(super) fn ask_upstream(&mut self, peer: (Arc<str>, u16)) -> TraceContext {
         let trace = self.trace.child(&mut rand::rng());
         self.exchange.upstream_span = Some(trace.span_id());
         self.exchange.upstream_peer = Some(peer);
-        self.exchange.enter(Stage::Upstream, Instant::now());
         trace
     }
 }

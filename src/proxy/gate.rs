@@ -19,6 +19,7 @@ use super::governance::Governance;
 use super::head_clock;
 use super::masking::filter_limits;
 use super::passthrough::OpenCall;
+use super::recording::Recorder;
 use super::refused::Refused;
 use super::request_head::Forwarding;
 use super::upstream::Crm;
@@ -39,6 +40,8 @@ pub struct GateParts {
     pub limits: Limits,
     /// The header that carries the correlation id.
     pub correlation_header: HeaderName,
+    /// Records watched writes; `None` where no events are wanted.
+    pub recorder: Option<Recorder>,
     /// Where exchanges are accounted for.
     pub telemetry: Telemetry,
 }
@@ -83,6 +86,14 @@ impl Gate {
 
     pub(super) fn correlation_header(&self) -> &HeaderName {
         &self.parts.correlation_header
+    }
+
+    pub(super) fn recorder(&self) -> Option<&Recorder> {
+        self.parts.recorder.as_ref()
+    }
+
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        &self.parts.telemetry
     }
 
     pub(super) fn requests(&self) -> &Budget {

@@ -1,17 +1,19 @@
 //! The policies in force, ready for requests: routes, plans and masks, compiled once and kept.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use moka::sync::Cache;
 
+use super::collector::{Collector, WatchList};
 use super::masking::{AnswerFilter, Masks};
 use crate::diagnostic::Finding;
+use crate::event::detect::Values;
 use crate::json::filter::{Filter, FilterLimits, Observer};
-use crate::mask::{KeyRing, Masker};
+use crate::mask::{KeyRing, Masker, NonceSequence, Strategy};
 
-use crate::json::path::FieldPath;
 use crate::policy::plan::{Interest, MaskSlot, Plan, Purpose, Scope};
-use crate::policy::set::{Resource, Role};
+use crate::policy::set::Role;
 use crate::policy::{GovernedRoute, PolicySet, RouteTable};
 use crate::telemetry::Refusal;
 
@@ -27,6 +29,8 @@ pub struct Governance {
     set: PolicySet,
     routes: RouteTable,
     keys: Option<Arc<KeyRing>>,
+    /// By resource.
+    watched: BTreeMap<String, Arc<WatchList>>,
     plans: Cache<PlanKey, Arc<Plan>>,
     masks: Cache<(PlanKey, String), Arc<[Masker]>>,
 }
@@ -65,7 +69,11 @@ impl Governance {
         if !findings.is_empty() {
             return Err(findings);
         }
+        let watched = set.resources.iter();
+        let watched =
+            watched.map(|(name, resource)| (name.clone(), Arc::new(WatchList::of(resource))));
         Ok(Self {
+            watched: watched.collect(),
             set,
             routes,
             keys,
@@ -115,8 +123,9 @@ impl Governance {
         if scope.is_some() && (roles.is_empty() || roles.len() != key.roles.len()) {
             return Err(Refusal::Internal);
         }
-        let watched = scope.map(|scope| watched_paths(scope.resource)).unwrap_or_default();
-        let interest = key.observed.then_some(Interest { watched: &watched, shown: false });
+        let watched = scope.and_then(|scope| self.watched.get(&scope.resource.name));
+        let watched = watched.map(|watched| watched.paths()).unwrap_or_default();
+        let interest = key.observed.then_some(Interest { watched, shown: false });
         Plan::compile_for(scope, &roles, &self.set.global, key.purpose, interest)
             .map_err(|_| Refusal::Internal)
     }
@@ -138,6 +147,22 @@ impl Governance {
         self.filter(PlanKey::new(route, roles, purpose), tenant, (), limits)
     }
 
+    /// The filter of one answer, whose watched places `observer` is told of if there is one.
+    pub(super) fn street_filter<O: Observer>(
+        &self,
+        route: Option<&GovernedRoute>,
+        roles: &[String],
+        tenant: Option<&str>,
+        success: bool,
+        observer: Option<O>,
+        limits: FilterLimits,
+    ) -> Result<AnswerFilter<Option<O>>, Refusal> {
+        let purpose = if success { Purpose::Read } else { Purpose::ReadAnything };
+        let observed = observer.is_some();
+        let key = PlanKey { observed, ..PlanKey::new(route, roles, purpose) };
+        self.filter(key, tenant, observer, limits)
+    }
+
     /// The filter of a successful answer whose watched places `observer` is told of.
     pub(super) fn observed_filter<O: Observer>(
         &self,
@@ -154,12 +179,66 @@ impl Governance {
     /// The filter of some members of one record, put together by ourselves.
     pub(super) fn part_filter(
         &self,
-        route: &GovernedRoute,
+        resource: &str,
         roles: &[String],
         tenant: Option<&str>,
         limits: FilterLimits,
     ) -> Result<AnswerFilter, Refusal> {
-        self.filter(PlanKey::new(Some(route), roles, Purpose::ReadPart), tenant, (), limits)
+        // Where the records of a route stand does not matter, so any will do.
+        let route = Some((resource.to_owned(), 0));
+        let roles = roles.to_vec();
+        let key = PlanKey { route, roles, purpose: Purpose::ReadPart, observed: false };
+        self.filter(key, tenant, (), limits)
+    }
+
+    /// What is watched in the records of a resource.
+    pub(super) fn watched(&self, resource: &str) -> Option<Arc<WatchList>> {
+        self.watched.get(resource).map(Arc::clone)
+    }
+
+    /// Whether event rules want to know what records of a resource were before.
+    pub(super) fn remembers(&self, resource: &str) -> bool {
+        self.watched.get(resource).is_some_and(|watched| watched.remembers())
+    }
+
+    /// The watched values of the one record in `body`, an answer on `route`.
+    pub(super) fn watched_values(
+        &self,
+        route: &GovernedRoute,
+        roles: &[String],
+        body: &[u8],
+        limits: FilterLimits,
+    ) -> Option<Values> {
+        let collector = Collector::new(self.watched(&route.resource.name)?);
+        let mut filter = self.observed_filter(route, roles, None, collector, limits).ok()?;
+        let mut unseen = Vec::new();
+        filter.push(body, &mut unseen).ok()?;
+        filter.finish(&mut unseen).ok()?;
+        match filter.observer().take().as_mut_slice() {
+            [record] => Some(std::mem::take(&mut record.values)),
+            _ => None,
+        }
+    }
+
+    /// Seals a JSON text for one field of one tenant; `None` where there are no keys.
+    pub(super) fn seal(&self, tenant: &str, field: &str, text: &str) -> Option<Vec<u8>> {
+        let masker = self.keys.as_ref()?.masker(&Strategy::Encrypt, tenant, field).ok()?;
+        let mut sealed = Vec::new();
+        let mut nonces = NonceSequence::new(rand::random());
+        masker.mask(text.as_bytes(), &mut nonces, &mut sealed).ok()?;
+        Some(sealed)
+    }
+
+    /// The JSON text that was sealed.
+    pub(super) fn open(&self, tenant: &str, field: &str, sealed: &[u8]) -> Option<Box<str>> {
+        let sealed = std::str::from_utf8(sealed).ok()?;
+        if matches!(sealed, "null" | "\"\"") {
+            // As a mask leaves them.
+            return Some(sealed.into());
+        }
+        let sealed = sealed.trim_matches('"');
+        let text = self.keys.as_ref()?.reveal(sealed, tenant, field).ok()?;
+        String::from_utf8(text).ok().map(String::into_boxed_str)
     }
 
     fn filter<O: Observer>(
@@ -206,11 +285,6 @@ impl Governance {
         }
         .map_err(|_| Refusal::KeysNotReady)
     }
-}
-
-/// What is watched in the records of a resource. The id comes first.
-fn watched_paths(resource: &Resource) -> Vec<FieldPath> {
-    resource.id.iter().cloned().collect()
 }
 
 /// Fields whose mask needs a key although no key ring is configured.

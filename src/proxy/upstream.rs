@@ -30,6 +30,9 @@ const RESOLVED_FOR: Duration = Duration::from_secs(30);
 /// Most informational answers (1xx) before the real one.
 const MOST_INFORMATIONAL: usize = 16;
 
+/// The group of connections that are not taken from the pool.
+const FRESH: u64 = 1;
+
 /// Why the settings of the upstream cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CrmError {
@@ -139,13 +142,13 @@ impl Crm {
     ) -> Result<(ResponseHeader, Answer), Refusal> {
         let deadline = tokio::time::Instant::now() + self.settings.total_timeout;
         let attempts = async {
-            loop {
-                match self.attempt(head, body, deadline).await {
-                    Err(Failed { may_repeat: true, .. }) if head.method.is_idempotent() => {}
-                    Err(failed) => return Err(failed.reason),
-                    Ok(answer) => return Ok(answer),
+            match self.attempt(head, body, deadline, Pool::Use).await {
+                Err(Failed { may_repeat: true, .. }) if head.method.is_idempotent() => {
+                    self.attempt(head, body, deadline, Pool::Avoid).await
                 }
+                first => first,
             }
+            .map_err(|failed| failed.reason)
         };
         timeout_at(deadline, attempts).await.unwrap_or(Err(Refusal::UpstreamTotalTimeout))
     }
@@ -155,13 +158,20 @@ impl Crm {
         head: &RequestHeader,
         body: &Bytes,
         deadline: tokio::time::Instant,
+        pool: Pool,
     ) -> Result<(ResponseHeader, Answer), Failed> {
-        let peer = self.peer().await.map_err(Failed::finally)?;
+        let mut peer = self.peer().await.map_err(Failed::finally)?;
+        let group = peer.group_key;
+        if pool == Pool::Avoid {
+            // Connections are pooled by group, and nothing is ever released to this one.
+            peer.group_key = FRESH;
+        }
         let (mut session, reused) = self
             .connector
             .get_http_session(&peer)
             .await
             .map_err(|error| Failed::finally(connect_reason(&error)))?;
+        peer.group_key = group;
         session.set_write_timeout(Some(self.settings.idle_timeout));
         let sent = async {
             session.write_request_header(Box::new(head.clone())).await?;
@@ -228,6 +238,14 @@ impl Answer {
     pub(super) fn deadline(&self) -> tokio::time::Instant {
         self.deadline
     }
+}
+
+/// Where the connection of an attempt may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pool {
+    Use,
+    /// A fresh one: where one pooled connection is dead, the others may be as well.
+    Avoid,
 }
 
 /// An attempt that did not come to an answer.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::governance::Governance;
 use super::masking::reason;
+use crate::event::detect::Values;
 use crate::json::filter::{FilterLimits, Observer};
 use crate::policy::GovernedRoute;
 use crate::telemetry::Refusal;
@@ -20,13 +21,12 @@ pub(super) struct Views<'a> {
 }
 
 impl Views<'_> {
-    /// The records in the CRM's answer as `role` sees them, in their order; `None` for one that it
-    /// does not see at all.
-    pub(super) fn records(
-        &self,
-        role: &str,
-        body: &[u8],
-    ) -> Result<Vec<Option<Box<str>>>, Refusal> {
+    /// The records in the CRM's answer as `role` sees them, in their order, `None` for one that it
+    /// does not see at all; and the whole answer.
+    pub(super) fn records(&self, role: &str, body: &[u8]) -> Result<Shown, Refusal> {
+        if body.is_empty() {
+            return Ok(Shown::default());
+        }
         let roles = [role.to_owned()];
         let mut filter = self.governance.observed_filter(
             self.route,
@@ -42,25 +42,33 @@ impl Views<'_> {
             let text = out.get(start..end).and_then(|text| std::str::from_utf8(text).ok());
             text.map(Box::from)
         };
-        Ok(filter.observer().ended.iter().map(|place| place.and_then(text)).collect())
+        let records = filter.observer().ended.iter().map(|place| place.and_then(text)).collect();
+        Ok((records, out))
     }
 
     /// A record of nothing but these members, given by dotted path, as `role` sees it.
-    pub(super) fn part(
+    pub(super) fn part(&self, role: &str, members: &Values) -> Result<Vec<u8>, Refusal> {
+        self.as_record_of(&self.route.resource.name, role, nested(members).as_bytes())
+    }
+
+    /// A record, or a part of one, as `role` sees records of `resource`.
+    pub(super) fn as_record_of(
         &self,
+        resource: &str,
         role: &str,
-        members: &BTreeMap<String, Box<str>>,
+        record: &[u8],
     ) -> Result<Vec<u8>, Refusal> {
-        let text = nested(members);
         let roles = [role.to_owned()];
-        let mut filter =
-            self.governance.part_filter(self.route, &roles, self.tenant, self.limits)?;
-        let mut out = Vec::with_capacity(text.len());
-        filter.push(text.as_bytes(), &mut out).map_err(reason)?;
+        let mut filter = self.governance.part_filter(resource, &roles, self.tenant, self.limits)?;
+        let mut out = Vec::with_capacity(record.len());
+        filter.push(record, &mut out).map_err(reason)?;
         filter.finish(&mut out).map_err(reason)?;
         Ok(out)
     }
 }
+
+/// Records and the answer that they stand in.
+pub(super) type Shown = (Vec<Option<Box<str>>>, Vec<u8>);
 
 /// Where the records stand in the output.
 #[derive(Debug, Default)]
@@ -83,7 +91,7 @@ impl Observer for Places {
 
 /// The members as one object, with objects inside for the dots. A value that stands on the way to
 /// another holds that one already.
-fn nested(members: &BTreeMap<String, Box<str>>) -> String {
+fn nested(members: &Values) -> String {
     enum Node<'a> {
         Value(&'a str),
         Object(BTreeMap<&'a str, Node<'a>>),
@@ -118,7 +126,8 @@ fn nested(members: &BTreeMap<String, Box<str>>) -> String {
     }
 
     let mut root = BTreeMap::new();
-    for (path, value) in members {
+    // An empty text stands for a value that nobody knows.
+    for (path, value) in members.iter().filter(|(_, value)| !value.is_empty()) {
         insert(&mut root, path, value);
     }
     let mut out = String::new();
@@ -133,14 +142,14 @@ mod tests {
     #[test]
     fn members_nest_by_their_dots() {
         let members = |list: &[(&str, &str)]| {
-            let own = |(path, value): &(&str, &str)| ((*path).to_owned(), Box::from(*value));
-            list.iter().map(own).collect::<BTreeMap<String, Box<str>>>()
+            let own = |(path, value): &(&str, &str)| (Box::from(*path), Box::from(*value));
+            list.iter().map(own).collect::<Values>()
         };
         let check = |list, expect: &str| assert_eq!(nested(&members(list)), expect);
         check(&[], "{}");
         check(&[("stage", "\"won\""), ("amount", "1.10")], r#"{"amount":1.10,"stage":"won"}"#);
         check(&[("o.e", "1"), ("o.p.q", "2")], r#"{"o":{"e":1,"p":{"q":2}}}"#);
         check(&[("o", "{\"e\":1}"), ("o.e", "1")], r#"{"o":{"e":1}}"#);
-        check(&[("a\"b", "1")], r#"{"a\"b":1}"#);
+        check(&[("a\"b", "1"), ("c", "")], r#"{"a\"b":1}"#);
     }
 }

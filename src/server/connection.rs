@@ -114,6 +114,9 @@ async fn serve_http1(connection: Stream, app: &Arc<HttpProxy<Gate>>, stopping: &
     let mut session = ServerSession::new_http1(connection);
     let keep_alive = (!*stopping.borrow()).then_some(KEEP_ALIVE.as_secs());
     session.set_keepalive(keep_alive);
+    // Otherwise a request that comes early would end the connection before its predecessor is
+    // answered (RFC 9112, section 9.3.2).
+    session.set_pipelining_enabled(true);
     let mut next = app.process_new_http(session, stopping).await;
     while let Some((connection, settings)) = next.map(|reused| reused.consume()) {
         let mut session = ServerSession::new_http1(connection);

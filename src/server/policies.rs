@@ -8,7 +8,7 @@ use crate::admin::{Condition, Readiness};
 use crate::diagnostic::{Finding, Severity};
 use crate::json::path::FieldPath;
 use crate::mask;
-use crate::policy::{PolicySet, PolicyStore, ReloadOutcome, Watch, fingerprint};
+use crate::policy::{Fingerprint, PolicySet, PolicyStore, ReloadOutcome, Watch, fingerprint};
 use crate::proxy::Governance;
 use crate::telemetry::{PolicyReloadFailed, PolicyReloaded, Telemetry, rule_name};
 
@@ -22,6 +22,8 @@ pub(super) struct Policies {
     keys: Option<PathBuf>,
     store: Arc<PolicyStore<Governance>>,
     readiness: Readiness,
+    /// How the folder looked before it was first read, so that no later change goes unseen.
+    first_look: Fingerprint,
     /// How the key ring file looked when it was last read.
     keys_seen: Arc<Mutex<Option<Stamp>>>,
 }
@@ -31,7 +33,9 @@ type Stamp = Option<(u64, Option<SystemTime>)>;
 
 impl Policies {
     pub(super) fn new(folder: PathBuf, keys: Option<PathBuf>, readiness: Readiness) -> Self {
-        Self { folder, keys, store: Arc::default(), readiness, keys_seen: Arc::default() }
+        let first_look = fingerprint(&folder);
+        let (store, keys_seen) = (Arc::default(), Arc::default());
+        Self { folder, keys, store, readiness, first_look, keys_seen }
     }
 
     pub(super) fn store(&self) -> Arc<PolicyStore<Governance>> {
@@ -87,7 +91,7 @@ impl Policies {
     /// Looks at the files now and then, and loads them when they have changed.
     pub(super) async fn watch(self, telemetry: Telemetry, stop: impl Future<Output = ()>) {
         let mut stop = std::pin::pin!(stop);
-        let mut watch = Watch::new(fingerprint(&self.folder));
+        let mut watch = Watch::new(self.first_look);
         let mut asked = asked_to_reload();
         loop {
             let asked = tokio::select! {

@@ -3,6 +3,8 @@
 mod faults;
 #[cfg(all(unix, debug_assertions))]
 mod kill;
+#[cfg(unix)]
+mod limit;
 mod opening;
 
 use std::path::Path;

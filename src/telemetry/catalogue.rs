@@ -89,6 +89,18 @@ metrics! {
         "Time that a commit took until it was on disk."
     STORE_HEALTHY Gauge "fieldgate_store_healthy" []
         "1 as long as the store takes writes; absent without a data folder."
+    EVENTS Counter "fieldgate_events_total" ["type"]
+        "Domain events in the journal."
+    WRITES_UNRECORDED Counter "fieldgate_writes_unrecorded_total" ["moment"]
+        "Watched writes that went on although they could not be recorded."
+    DELIVERIES Counter "fieldgate_deliveries_total" ["sink" "outcome"]
+        "Attempts to deliver an event, by what came of them."
+    DELIVERY_LAG Histogram "fieldgate_delivery_lag_seconds" ["sink"]
+        "Time from an event to its delivery."
+    DELIVERY_BACKLOG Gauge "fieldgate_delivery_backlog" ["sink"]
+        "Events that a sink has still to take."
+    DEAD_LETTERS Gauge "fieldgate_dead_letters" ["sink"]
+        "Events that a sink did not take after the last attempt."
     QUEUE_DEPTH Gauge "fieldgate_queue_depth" ["queue"]
         "Entries that wait now."
     QUEUE_CAPACITY Gauge "fieldgate_queue_capacity" ["queue"]
@@ -124,6 +136,10 @@ pub const ADDED_BUCKETS: &[f64] = &[
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5,
 ];
+
+/// From at once to the last attempt of the usual schedule.
+pub const LAG_BUCKETS: &[f64] =
+    &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 1800.0, 7200.0, 36_000.0, 86_400.0, 345_600.0];
 
 /// The value of a `route`, `resource` or `rule` label where no configured name applies.
 pub const UNMATCHED: &str = "unmatched";
@@ -178,6 +194,10 @@ pub const LABELS: &[(&str, &str)] = &[
     ),
     ("reason", "A reason of the list below."),
     ("outcome", "What became of it, a closed list for each metric."),
+    ("source", "The kind of an identity source; `none` where none decided."),
+    ("type", "The type of an event, as the policies name it."),
+    ("moment", "`intent` before a write is forwarded, `outcome` before its answer is passed on."),
+    ("sink", "A configured sink."),
     ("revision", "The revision of the policies in force."),
     ("queue", "`log`, `spans` or `audit`."),
     ("level", "`error` or `warn`."),
@@ -302,7 +322,7 @@ mod tests {
             Stage::Upstream => {
                 format!("upstream | client | Named like the server span. {}", stage.meaning())
             }
-            Stage::Policy | Stage::Filter => {
+            Stage::Policy | Stage::Journal | Stage::Filter => {
                 format!("`{}` | internal | {}", stage.name(), stage.meaning())
             }
         });

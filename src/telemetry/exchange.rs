@@ -82,6 +82,8 @@ pub struct Exchange {
     pub masked: u64,
     /// How many members were removed.
     pub hidden: u64,
+    /// Ids of the domain events that the request caused.
+    pub events: Vec<uuid::Uuid>,
     /// Bytes of the request body read.
     pub request_bytes: u64,
     /// Bytes of the response body sent.
@@ -124,6 +126,7 @@ impl Exchange {
             policy_revision: None,
             masked: 0,
             hidden: 0,
+            events: Vec::new(),
             request_bytes: 0,
             response_bytes: 0,
             refusal: None,

@@ -16,7 +16,7 @@ use crate::identity::Asked;
 /// Findings repeated in the log line of a failed reload.
 const MOST_FAULTS: usize = 5;
 
-fn note(level: Level, message: &str) -> Note {
+pub(super) fn note(level: Level, message: &str) -> Note {
     Note::new(OffsetDateTime::now_utc(), level, "fieldgate", message)
 }
 

@@ -15,6 +15,7 @@ use prometheus::{
 
 use super::catalogue::{self, MetricEntry, NO_ROLE, SEVERAL_ROLES, UNMATCHED};
 use super::depth::Depths;
+use super::events::{EventMetrics, WriteMoment};
 use super::exchange::Exchange;
 use super::exemplar::{Exemplar, Exemplars};
 use super::label::{Method, StatusClass};
@@ -60,6 +61,7 @@ pub(super) struct Metrics {
     pub(super) store_failures: IntCounter,
     pub(super) store_fsync: Histogram,
     store_healthy: IntGaugeVec,
+    pub(super) events: EventMetrics,
     pub(super) depths: Depths,
     exemplars: Exemplars,
 }
@@ -133,6 +135,17 @@ impl Metrics {
         let store = maker.counters(&catalogue::STORE_COMMITS)?;
         let [committed, not_committed] = catalogue::COMMIT_OUTCOMES;
         let fsync = maker.histograms(&catalogue::STORE_FSYNC, catalogue::FSYNC_BUCKETS)?;
+        let events = EventMetrics {
+            recorded: maker.counters(&catalogue::EVENTS)?,
+            unrecorded: maker.counters(&catalogue::WRITES_UNRECORDED)?,
+            deliveries: maker.counters(&catalogue::DELIVERIES)?,
+            lag: maker.histograms(&catalogue::DELIVERY_LAG, catalogue::LAG_BUCKETS)?,
+            backlog: maker.gauges(&catalogue::DELIVERY_BACKLOG)?,
+            dead: maker.gauges(&catalogue::DEAD_LETTERS)?,
+        };
+        for moment in WriteMoment::ALL {
+            events.unrecorded.with_label_values(&[moment.name()]);
+        }
         let depths = maker.register(Depths::new()?)?;
         maker
             .gauges(&catalogue::BUILD_INFO)?
@@ -197,6 +210,7 @@ impl Metrics {
             store_failures: store.with_label_values(&[not_committed]),
             store_fsync: fsync.with_label_values::<&str>(&[]),
             store_healthy: maker.gauges(&catalogue::STORE_HEALTHY)?,
+            events,
             depths,
             exemplars: Exemplars::default(),
             registry: registry.clone(),

@@ -34,6 +34,7 @@ macro_rules! stages {
 
 stages! {
     Policy "policy" "Head checked, caller recognised, route found, roles decided."
+    Journal "journal" "A watched write recorded before it is forwarded."
     Upstream "upstream" "The CRM asked, from connecting to the end of its answer."
     Filter "filter" "The answer filtered, from its first chunk to its last."
 }

@@ -4,7 +4,25 @@ use std::path::Path;
 
 use crate::harness::{check, finish, program, run};
 
-const COMMANDS: [&str; 8] = ["", "run", "demo", "check", "mask", "keys", "keys new", "completions"];
+const COMMANDS: [&str; 17] = [
+    "",
+    "run",
+    "demo",
+    "check",
+    "mask",
+    "score",
+    "score explain",
+    "keys",
+    "keys new",
+    "events",
+    "events list",
+    "events show",
+    "events tail",
+    "events replay",
+    "events dead",
+    "events retry",
+    "completions",
+];
 
 fn help(command: &str, flag: &str, columns: &str) -> String {
     let mut program = program();

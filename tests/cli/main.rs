@@ -11,4 +11,6 @@ mod keys;
 #[cfg(test)]
 mod mask;
 #[cfg(test)]
+mod score;
+#[cfg(test)]
 mod start;

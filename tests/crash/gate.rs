@@ -59,6 +59,7 @@ impl Home {
             token("support"),
         );
         std::fs::write(folder.join("fieldgate.yaml"), config).unwrap();
+        std::fs::create_dir_all(folder.join("data")).unwrap();
         Self { folder: folder.to_owned() }
     }
 
@@ -72,7 +73,12 @@ impl Home {
     }
 
     /// [`start`](Self::start) by a command that ends in the program, such as a shell.
-    pub(crate) fn start_by(&self, mut command: Command, faults: &str) -> Gate {
+    pub(crate) fn start_by(&self, command: Command, faults: &str) -> Gate {
+        self.try_start(command, faults).expect("the gate ended before it listened")
+    }
+
+    /// Starts a process whose faults may keep it from serving.
+    pub(crate) fn try_start(&self, mut command: Command, faults: &str) -> Option<Gate> {
         let began = Instant::now();
         let mut child = command
             .args(["run", "--config"])
@@ -91,13 +97,15 @@ impl Home {
                 .filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok())
                 .find(|line| line["message"] == "listening" && line["purpose"] == purpose)
                 .map(|line| line["address"].as_str().unwrap().parse().unwrap())
-                .expect("the gate ended before it listened")
         };
-        let (data, admin) = (address("data"), address("admin"));
+        let (Some(data), Some(admin)) = (address("data"), address("admin")) else {
+            let _ = child.wait();
+            return None;
+        };
         assert!(began.elapsed() < MOST_RESTART, "started in {:?}", began.elapsed());
         // Somebody must read on, or the gate would stand still once the pipe is full.
         let reader = std::thread::spawn(move || lines.for_each(drop));
-        Gate { data, admin, child, reader: Some(reader) }
+        Some(Gate { data, admin, child, reader: Some(reader) })
     }
 
     /// What `fieldgate` prints for these arguments.

@@ -72,6 +72,24 @@ impl Upstream {
         Self::each(move |_| answer.clone(), pace).await
     }
 
+    /// Does with each connection what `serve` does, for upstreams that misbehave.
+    pub(crate) async fn connections<F: Future<Output = ()> + Send + 'static>(
+        serve: impl Fn(TcpStream, Arc<Mutex<Vec<String>>>) -> F + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = Arc::clone(&seen);
+        let task = tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                stream.set_nodelay(true).unwrap();
+                tokio::spawn(serve(stream, Arc::clone(&log)));
+            }
+        });
+        Self { address, crm: None, seen, task }
+    }
+
     /// Answers each request with what `script` makes of its number, then closes the connection.
     pub(crate) async fn each(
         script: impl Fn(usize) -> Vec<u8> + Send + Sync + 'static,
@@ -220,6 +238,12 @@ impl GateBuilder {
         self
     }
 
+    /// Sets deadlines of the upstream.
+    pub(crate) fn timeouts(mut self, timeouts: &str) -> Self {
+        self.upstream.push_str(&format!("\n  timeouts: {{ {timeouts} }}"));
+        self
+    }
+
     /// Replaces or adds a file below the gate's folder, such as `policies/global.yaml`.
     pub(crate) fn file(mut self, name: &str, text: &str) -> Self {
         self.files.push((name.to_owned(), text.to_owned()));
@@ -253,12 +277,12 @@ pub(crate) fn write_gate(
     files: &[(String, String)],
 ) -> PathBuf {
     copy_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"), &folder.join("policies"));
+    write_keys(&folder.join("keys.yaml"));
     for (name, text) in files {
         let path = folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    write_keys(&folder.join("keys.yaml"));
     let listen = if extra.contains("listen:") { "" } else { "listen: 127.0.0.1:0\n" };
     let config = format!(
         "{listen}upstream:\n  url: {upstream}\nadmin: {{ listen: 127.0.0.1:0 }}\npolicies: policies\nkeys: keys.yaml\nidentity:\n{}{extra}",
@@ -402,10 +426,15 @@ impl Ask {
         self.header("Authorization", &format!("Bearer demo-{role}"))
     }
 
-    pub(crate) fn json(mut self, body: &str) -> Self {
-        self.body = body.as_bytes().to_vec();
+    pub(crate) fn json(self, body: &str) -> Self {
+        self.header("Content-Type", "application/json").bytes(body.as_bytes())
+    }
+
+    /// With a body whose type is not said.
+    pub(crate) fn bytes(mut self, body: &[u8]) -> Self {
+        self.body = body.to_vec();
         let length = self.body.len().to_string();
-        self.header("Content-Type", "application/json").header("Content-Length", &length)
+        self.header("Content-Length", &length)
     }
 
     pub(crate) async fn send(self) -> Answered {

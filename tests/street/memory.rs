@@ -1,35 +1,13 @@
 //! Memory is bounded by what is held, not by what passes: the whole program under one long answer.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::harness::*;
+use super::program::Program;
 
 const GIGABYTE: usize = 1_000_000_000;
 const MOST_RESIDENT: usize = 64 << 20;
-
-/// The program itself, so that nothing else is in its memory.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Program {
-    /// The most memory that was ever resident.
-    fn peak(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        let kilobytes: usize = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
-        kilobytes << 10
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gigabyte_streams_through_less_than_64_mib() {
@@ -48,11 +26,10 @@ async fn a_gigabyte_streams_through_less_than_64_mib() {
         answer_with_a_gigabyte(stream, &lead).await
     });
 
-    let (folder, mut child) = spawn(&format!("http://{upstream}"));
-    let data = data_address(&mut child);
-    let program = Program(child);
+    let program = Program::in_front_of(&format!("http://{upstream}"), "").await;
+    let data = program.data;
     let before = program.peak();
-    let mut stream = TcpStream::connect(&data).await.unwrap();
+    let mut stream = TcpStream::connect(data).await.unwrap();
     let ask = format!(
         "GET /api/v1/leads/ HTTP/1.1\r\nHost: {data}\r\nAuthorization: Bearer demo-sales_rep\r\nConnection: close\r\n\r\n"
     );
@@ -73,35 +50,6 @@ async fn a_gigabyte_streams_through_less_than_64_mib() {
     assert!(end.ends_with(b"]}\r\n0\r\n\r\n"), "{:?}", String::from_utf8_lossy(&end));
     assert!(sent >= GIGABYTE && received > GIGABYTE / 2, "{sent} {received}");
     assert!(peak < MOST_RESIDENT, "{before} bytes before, {peak} at most");
-    drop(folder);
-}
-
-fn spawn(upstream: &str) -> (tempfile::TempDir, Child) {
-    let folder = tempfile::tempdir().unwrap();
-    write_gate(folder.path(), upstream, "", &[]);
-    let child = Command::new(env!("CARGO_BIN_EXE_fieldgate"))
-        .args(["run", "--config"])
-        .arg(folder.path().join("fieldgate.yaml"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .unwrap();
-    (folder, child)
-}
-
-/// From the log, for the port was the system's choice.
-fn data_address(child: &mut Child) -> String {
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    loop {
-        let line: serde_json::Value =
-            serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
-        if line["purpose"] == "data" {
-            // Whatever is logged later must find a reader.
-            std::thread::spawn(move || lines.for_each(drop));
-            return line["address"].as_str().unwrap().to_owned();
-        }
-    }
 }
 
 /// A list of the same lead over and over; gives the bytes of its body.

@@ -4,12 +4,12 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64, HEXLOWER};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -35,7 +35,7 @@ macro_rules! policies {
 }
 
 /// The policies that are shipped.
-const POLICIES: [(&str, &str); 12] = policies![
+const POLICIES: [(&str, &str); 13] = policies![
     "README.md",
     "global.yaml",
     "resources/account.yaml",
@@ -48,6 +48,7 @@ const POLICIES: [(&str, &str); 12] = policies![
     "roles/marketing.yaml",
     "roles/sales_rep.yaml",
     "roles/support.yaml",
+    "scoring.yaml",
 ];
 
 /// The state folder.
@@ -62,6 +63,8 @@ pub(super) struct Addresses {
     pub(super) listen: SocketAddr,
     pub(super) upstream: SocketAddr,
     pub(super) admin: SocketAddr,
+    /// Where the receiver of events listens.
+    pub(super) receiver: SocketAddr,
 }
 
 impl Home {
@@ -96,6 +99,19 @@ impl Home {
 
     pub(super) fn log(&self) -> PathBuf {
         self.folder.join("access.log")
+    }
+
+    /// The secret that gate and receiver share, made at the first start.
+    pub(super) fn webhook_secret(&self) -> Result<String, Failed> {
+        let path = self.folder.join("webhook.secret");
+        if let Ok(secret) = fs::read_to_string(&path) {
+            return Ok(secret.trim().to_owned());
+        }
+        let secret = format!("whsec_{}", BASE64.encode(&rand::random::<[u8; 32]>()));
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        made.and_then(|mut file| file.write_all(secret.as_bytes()))
+            .map_err(|error| refused(&path, &error))?;
+        Ok(secret)
     }
 
     /// The name of a file in the folder, as a shell takes it for one word.
@@ -157,7 +173,7 @@ fn refused(path: &Path, error: &io::Error) -> Failed {
 
 /// The configuration: the defaults of Fieldgate, but for addresses, tokens and keys.
 fn configuration(addresses: &Addresses) -> String {
-    let Addresses { listen, upstream, admin } = addresses;
+    let Addresses { listen, upstream, admin, receiver } = addresses;
     let mut text = format!(
         "{MARK}# Copy it to start from; what it does not say has a default, see docs/configuration.md.\n\
          listen: \"{listen}\"\n\
@@ -183,7 +199,20 @@ fn configuration(addresses: &Addresses) -> String {
          keys: keys.yaml\n\
          telemetry: {{ environment: demo }}\n\
          admin: {{ listen: \"{admin}\" }}\n\
-         drain: 2s\n"
+         drain: 2s\n\
+         # What must outlive the process: `fieldgate events list --data-dir` reads it.\n\
+         data_dir: \".\"\n\
+         events:\n  \
+         source: https://crm.example\n  \
+         retry: [1s, 5s, 30s]\n  \
+         sinks:\n    \
+         # The receiver sees events as `support` may see the records.\n    \
+         - webhook:\n        \
+         name: receiver\n        \
+         role: support\n        \
+         url: http://{receiver}/\n        \
+         secrets: [webhook.secret]\n        \
+         allow: [127.0.0.1/32]\n"
     )
 }
 
@@ -196,7 +225,12 @@ mod tests {
 
     fn addresses() -> Addresses {
         let at = |address: &str| address.parse().unwrap();
-        Addresses { listen: at("[::1]:8080"), upstream: at("127.0.0.1:8081"), admin: at("[::1]:0") }
+        Addresses {
+            listen: at("[::1]:8080"),
+            upstream: at("127.0.0.1:8081"),
+            admin: at("[::1]:0"),
+            receiver: at("127.0.0.1:8082"),
+        }
     }
 
     fn walk(folder: &Path, below: &Path, found: &mut BTreeMap<String, String>) {
@@ -224,6 +258,7 @@ mod tests {
     #[test]
     fn what_is_written_is_what_the_gate_reads() {
         let home = Home::open(None).unwrap();
+        home.webhook_secret().unwrap();
         home.furnish(&addresses()).unwrap();
         let loaded = config::load(&home.config(), &|_| None).unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);

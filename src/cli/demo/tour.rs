@@ -15,10 +15,14 @@ use super::comparison::{FIELDS, Look, look, needle, table};
 use super::home::STRANGER;
 use super::step::Step;
 use crate::demo::crm::{Crm, Value};
+use crate::demo::receiver::Receiver;
 use crate::problem;
 use crate::telemetry::{Refusal, catalogue};
 
 const LEAD: &str = "/api/v1/leads/1/";
+const DEAL: &str = "/api/v1/deals/1/";
+const TO_PROPOSAL: &str = r#"{"stage": "proposal"}"#;
+const TO_NEGOTIATION: &str = r#"{"stage": "negotiation"}"#;
 
 /// How long the log and the metrics may lag behind an answer.
 const LAG: Duration = Duration::from_secs(5);
@@ -32,6 +36,8 @@ pub(super) struct Tour {
     pub(super) log: PathBuf,
     /// The CRM from the inside, to see what reached it.
     pub(super) records: Arc<Crm>,
+    /// Whoever is told of events.
+    pub(super) receiver: Receiver,
 }
 
 impl Tour {
@@ -45,6 +51,9 @@ impl Tour {
         show(&concluded(step, taken));
         let mut step = Step::new("A write that is allowed");
         let taken = self.allowed_write(&mut step).await;
+        show(&concluded(step, taken));
+        let mut step = Step::new("An event from a write that was observed");
+        let taken = self.event(&mut step).await;
         show(&concluded(step, taken));
         let mut step = Step::new("Callers without rights");
         let taken = self.callers_without_rights(&mut step).await;
@@ -125,6 +134,55 @@ impl Tour {
         let text = "the answer to the write is filtered too";
         step.promise(text, leaked.is_none(), leaked.unwrap_or_default());
         Ok(())
+    }
+
+    async fn event(&self, step: &mut Step) -> Result<(), String> {
+        // Seen before it is written, so that the event knows the old stage.
+        let before = self.get(self.gate, DEAL, Some("demo-sales_rep")).await?.json();
+        let old = before.get("stage").and_then(Json::as_str).unwrap_or_default().to_owned();
+        let new = if old == "negotiation" { "proposal" } else { "negotiation" };
+        let body = if old == "negotiation" { TO_PROPOSAL } else { TO_NEGOTIATION };
+        let token = Some("demo-sales_rep");
+        let ask = Ask { of: self.gate, method: Method::PATCH, target: DEAL, token, body };
+        let answer = ask.send().await?;
+        let id = answer.header("x-correlation-id").to_owned();
+        show_write(step, body, &answer);
+        let event = eventually(async || self.event_of("deal.stage_changed", &id)).await;
+        let (text, event) = event.ok_or("no event came within five seconds")?;
+        let data = event.get("data").cloned().unwrap_or_default();
+        let stages = [data.get("old_stage"), data.get("new_stage")];
+        step.line(format!(
+            "{QUIET}the receiver got:{QUIET:#} deal.stage_changed of {}: {} to {}",
+            event.get("subject").and_then(Json::as_str).unwrap_or_default(),
+            stages[0].cloned().unwrap_or_default(),
+            stages[1].cloned().unwrap_or_default(),
+        ));
+        let expected = [Some(&Json::from(old)), Some(&Json::from(new))];
+        let text_of = "it tells the old stage and the new one";
+        step.promise(text_of, stages == expected, &data);
+        let refused = self.receiver.received().refused;
+        let text_of = "its signature holds (Standard Webhooks)";
+        step.promise(text_of, refused == 0, format!("{refused} did not"));
+        let amount = before.get("amount").map(ToString::to_string).unwrap_or_default();
+        let amount = amount.trim_matches('"');
+        let is_told = data.get("record").is_some() && !amount.is_empty();
+        let text_of = "the amount, which its role may not see, is not in it";
+        step.promise(text_of, is_told && !text.contains(amount), &data);
+        Ok(())
+    }
+
+    /// The event of a type that a request caused, as the receiver got it.
+    fn event_of(&self, event_type: &str, correlation: &str) -> Option<(String, Json)> {
+        let received = self.receiver.received().accepted.into_iter().rev();
+        let mut events =
+            received.filter_map(|text| Some((serde_json::from_str::<Json>(&text).ok()?, text)));
+        let is = |event: &Json, name: &str, value: &str| {
+            event.get(name).and_then(Json::as_str) == Some(value)
+        };
+        let found = events.find(|(event, _)| {
+            is(event, "type", event_type) && is(event, "correlationid", correlation)
+        });
+        found.map(|(event, text)| (text, event))
     }
 
     async fn callers_without_rights(&self, step: &mut Step) -> Result<(), String> {

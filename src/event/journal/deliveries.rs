@@ -174,7 +174,7 @@ impl Attempted<'_> {
         state: &str,
         failure: Option<DeliveryFailure>,
     ) -> rusqlite::Result<()> {
-        let failure = failure.map(name);
+        let failure = failure.map(DeliveryFailure::name);
         let subject: Option<Option<i64>> = transaction
             .prepare_cached(
                 "UPDATE journal_deliveries
@@ -200,7 +200,7 @@ impl Attempted<'_> {
         reason: DeliveryFailure,
         retry_at: OffsetDateTime,
     ) -> rusqlite::Result<()> {
-        let failure = name(reason);
+        let failure = reason.name();
         let changed = transaction
             .prepare_cached(
                 "UPDATE journal_deliveries
@@ -233,19 +233,5 @@ impl Attempted<'_> {
             )?
             .execute((self.position, self.sink, moment::to_file(self.now), outcome))?;
         Ok(())
-    }
-}
-
-/// How the journal names a failure. Stable: it stands in the file.
-fn name(failure: DeliveryFailure) -> String {
-    match failure {
-        DeliveryFailure::AddressRefused => "address_refused".to_owned(),
-        DeliveryFailure::Connect => "connect".to_owned(),
-        DeliveryFailure::Tls => "tls".to_owned(),
-        DeliveryFailure::Timeout => "timeout".to_owned(),
-        DeliveryFailure::Broken => "broken".to_owned(),
-        DeliveryFailure::Status(status) => format!("status_{status}"),
-        DeliveryFailure::NotAcknowledged => "not_acknowledged".to_owned(),
-        DeliveryFailure::Write => "write".to_owned(),
     }
 }

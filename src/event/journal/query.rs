@@ -213,6 +213,12 @@ pub struct Backlog {
     pub oldest: Option<OffsetDateTime>,
 }
 
+/// The configured `source` of events, as of the last start.
+pub fn source(connection: &Connection) -> rusqlite::Result<String> {
+    let source = connection.query_row("SELECT source FROM journal_source", [], |row| row.get(0));
+    Ok(source.optional()?.unwrap_or_default())
+}
+
 /// The newest events, at most `limit`, the oldest of them first.
 pub fn list(
     connection: &Connection,

@@ -11,13 +11,25 @@ use super::{Event, Intent, OUTCOME_UNKNOWN, Outcome, Unknown, for_every_role, mo
 const EVENT_BYTES: usize = 512;
 
 pub(super) fn open(transaction: &Transaction<'_>, intent: &Intent) -> rusqlite::Result<()> {
-    let mut insert = transaction.prepare_cached(
+    insert(transaction, intent, "")
+}
+
+/// Opens a write whose intent may have been recorded after all, and may have been taken back.
+pub(super) fn open_again(transaction: &Transaction<'_>, intent: &Intent) -> rusqlite::Result<()> {
+    let taken_back = "ON CONFLICT (id) DO UPDATE SET outcome = NULL, status = NULL, closed = NULL
+         WHERE outcome = 'not_forwarded'";
+    insert(transaction, intent, taken_back)
+}
+
+fn insert(transaction: &Transaction<'_>, intent: &Intent, otherwise: &str) -> rusqlite::Result<()> {
+    let sql = format!(
         "INSERT INTO journal_writes (id, method, route, resource, record, tenant, actor,
              correlation_id, traceparent, policy_revision, cause_run, cause_depth, time)
          VALUES (:id, :method, :route, :resource, :record, :tenant, :actor,
-             :correlation_id, :traceparent, :policy_revision, :cause_run, :cause_depth, :time)",
-    )?;
-    insert.execute(named_params! {
+             :correlation_id, :traceparent, :policy_revision, :cause_run, :cause_depth, :time)
+         {otherwise}"
+    );
+    transaction.prepare_cached(&sql)?.execute(named_params! {
         ":id": intent.id.to_string(),
         ":method": intent.method,
         ":route": intent.route,

@@ -84,6 +84,12 @@ const FIRST: &str = "
         PRIMARY KEY (position, role)
     ) STRICT, WITHOUT ROWID;
 
+    -- The configured `source` of events, for the commands, which read no configuration.
+    CREATE TABLE journal_source (
+        only INTEGER NOT NULL PRIMARY KEY CHECK (only = 1),
+        source TEXT NOT NULL
+    ) STRICT;
+
     CREATE TABLE journal_sinks (
         name TEXT NOT NULL PRIMARY KEY,
         role TEXT NOT NULL,

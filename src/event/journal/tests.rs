@@ -220,14 +220,30 @@ async fn open_intents_become_events_once() {
     assert!(matches!(journal.finish(id(1), NOW, late).await, Err(JournalError::NotOpen(_))));
 }
 
+/// Where writes pass although the journal did not answer in time, their intents may be there, or
+/// taken back, or not.
 #[tokio::test]
-async fn a_write_without_an_intent_can_be_recorded_afterwards() {
+async fn a_write_whose_intent_is_not_known_to_be_there_can_be_recorded_afterwards() {
     let folder = TempDir::new().unwrap();
     let journal = with_sinks(&folder).await;
-    let events = vec![event(1, "deal.updated", Some("7"))];
-    let answered = Outcome::Answered { status: 200, events };
-    journal.record(intent(1, Some("7")), NOW, answered).await.unwrap();
-    assert_eq!(due(&journal, "one", NOW).await, [1]);
+    let record = async |number: u128| {
+        let events = vec![event(number, "deal.updated", None)];
+        let answered = Outcome::Answered { status: 200, events };
+        journal.record(intent(number, None), NOW, answered).await
+    };
+    record(1).await.unwrap();
+    journal.begin(intent(2, None)).await.unwrap();
+    record(2).await.unwrap();
+    journal.begin(intent(3, None)).await.unwrap();
+    journal.finish(id(3), NOW, Outcome::NotForwarded).await.unwrap();
+    record(3).await.unwrap();
+    assert_eq!(due(&journal, "one", NOW).await, [1, 2, 3]);
+    assert!(writes(&journal).iter().all(|(_, outcome, _)| outcome.as_deref() == Some("answered")));
+
+    assert!(matches!(record(3).await, Err(JournalError::NotOpen(_))), "once");
+    let late = journal.finish(id(1), NOW, Outcome::NotForwarded).await;
+    assert!(matches!(late, Err(JournalError::NotOpen(_))));
+    assert_eq!(listed(&journal, &Filter::default()).len(), 3);
 }
 
 #[tokio::test]

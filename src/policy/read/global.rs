@@ -14,7 +14,7 @@ use crate::policy::template::PathTemplate;
 use crate::yaml::{Key, Node, Value};
 
 /// Headers that the gate sets itself, that delimit the body, or that identify its unfiltered form.
-const NEVER_LET_THROUGH: [HeaderName; 16] = [
+pub(super) const NEVER_LET_THROUGH: [HeaderName; 16] = [
     header::ACCEPT_RANGES,
     header::CACHE_CONTROL,
     header::CONNECTION,

@@ -11,6 +11,10 @@ pub(in crate::policy) enum Place {
     Resource,
     /// `roles/*.yaml`
     Role,
+    /// `scoring.yaml`
+    Scoring,
+    /// `companies/*/scoring.yaml`
+    CompanyScoring,
     /// A policy file where none belongs.
     Misplaced,
 }
@@ -29,6 +33,8 @@ impl Place {
         let ends_well = relative.extension().is_some_and(|extension| extension == "yaml");
         match names.as_deref() {
             Some(["global.yaml"]) => Self::Global,
+            Some(["scoring.yaml"]) => Self::Scoring,
+            Some(["companies", _, "scoring.yaml"]) => Self::CompanyScoring,
             Some(["resources", _]) if ends_well => Self::Resource,
             Some(["roles", _]) if ends_well => Self::Role,
             _ => Self::Misplaced,

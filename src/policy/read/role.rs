@@ -70,7 +70,7 @@ impl Reader {
     }
 }
 
-fn is_role_name(name: &str) -> bool {
+pub(super) fn is_role_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte))
 }

@@ -52,6 +52,12 @@ fn the_scrape_is_what_the_catalogue_says() {
     one.waited_for_upstream(Duration::from_millis(1));
     observe(&metrics, one, Duration::from_millis(2));
     metrics.show_revision("abc");
+    metrics.show_store(true);
+    metrics.events.recorded.with_label_values(&["deal.won"]).inc();
+    metrics.events.deliveries.with_label_values(&["bus", "delivered"]).inc();
+    metrics.events.lag.with_label_values(&["bus"]).observe(1.0);
+    metrics.events.backlog.with_label_values(&["bus"]).set(0);
+    metrics.events.dead.with_label_values(&["bus"]).set(0);
 
     let families = metrics.registry.gather();
     let found: BTreeSet<(String, String, String)> = families

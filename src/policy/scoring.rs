@@ -1,0 +1,140 @@
+//! Scoring as checked: which resources are leads, what each company counts, what each role is told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use time::Duration;
+
+use super::mode::Combine;
+use super::set::{PolicySet, Role};
+use super::sight::Sight;
+use crate::json::automaton::TooComplex;
+use crate::json::path::FieldPath;
+use crate::score::{ActivityRule, Disclosure, HeaderNames, ScoringPlan, Visible};
+
+/// How leads are scored, and who is told.
+#[derive(Debug)]
+pub struct Scoring {
+    /// By resource.
+    pub leads: BTreeMap<String, LeadScoring>,
+    /// What the headers are called; `None` where there are none.
+    pub headers: Option<HeaderNames>,
+    /// Most leads that the header of a list names.
+    pub list_limit: usize,
+    /// The member that is spliced into each record; `None` where none is.
+    pub member: Option<String>,
+    /// Where the API is.
+    pub api: ScoreApi,
+    /// A score of this age is calculated anew before it is told.
+    pub stale_after: Duration,
+    /// How often stale scores are looked for.
+    pub refresh_every: Duration,
+    /// How long the history of a score is kept.
+    pub retention: Duration,
+    /// Roles that are not told the whole score.
+    pub disclosures: BTreeMap<String, Disclosure>,
+}
+
+/// The rules for one kind of lead, compiled.
+#[derive(Debug)]
+pub struct LeadScoring {
+    /// For every company without rules of its own.
+    pub plan: Arc<ScoringPlan>,
+    /// For those with.
+    pub companies: BTreeMap<String, Arc<ScoringPlan>>,
+}
+
+/// Where the scoring API is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ScoreApi {
+    /// Nowhere.
+    Off,
+    /// On the admin listener.
+    #[default]
+    Admin,
+    /// On the data listener too, under the caller's own roles.
+    Data,
+}
+
+/// What some roles may know of the scores of one kind of lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// How much of a score.
+    pub disclosure: Disclosure,
+    /// Which inputs they see. What rests on the others is folded.
+    pub visible: Visible,
+    /// They see the ids of records, so that a list header may name them.
+    pub ids: bool,
+}
+
+impl Told {
+    /// Nothing at all.
+    pub const NOTHING: Self =
+        Self { disclosure: Disclosure::Withhold, visible: Visible::NONE, ids: false };
+}
+
+impl Scoring {
+    /// The rules for a kind of lead and a company; `None` where the resource holds no leads.
+    #[must_use]
+    pub fn plan(&self, resource: &str, company: Option<&str>) -> Option<&Arc<ScoringPlan>> {
+        let lead = self.leads.get(resource)?;
+        Some(company.and_then(|company| lead.companies.get(company)).unwrap_or(&lead.plan))
+    }
+
+    /// How much of a score the roles of one caller get together.
+    #[must_use]
+    pub fn disclosure<'r>(
+        &self,
+        roles: impl IntoIterator<Item = &'r str>,
+        combine: Combine,
+    ) -> Disclosure {
+        let each =
+            roles.into_iter().map(|role| self.disclosures.get(role).copied().unwrap_or_default());
+        let together = match combine {
+            Combine::MostRestrictive => each.max(),
+            Combine::Union => each.min(),
+        };
+        together.unwrap_or(Disclosure::Withhold)
+    }
+
+    /// What `roles` may know of the scores that `plan` makes of `resource`. Worth keeping: it
+    /// depends on the policies, the roles and the plan alone.
+    ///
+    /// # Errors
+    /// When the paths multiply beyond what is sensible.
+    pub fn told(
+        &self,
+        set: &PolicySet,
+        resource: &str,
+        roles: &[&Role],
+        plan: &ScoringPlan,
+    ) -> Result<Told, TooComplex> {
+        let Some(resource) = set.resources.get(resource) else { return Ok(Told::NOTHING) };
+        let sight = Sight::of(set, resource, roles)?;
+        let activities = sees_activities(set, roles, plan.activity_rule())?;
+        let names = roles.iter().map(|role| role.name.as_str());
+        Ok(Told {
+            disclosure: self.disclosure(names, resource.combine),
+            visible: Visible::of(plan, activities, |path| sight.sees(path)),
+            ids: resource.id.as_ref().is_some_and(|id| sight.sees(id)),
+        })
+    }
+}
+
+/// Whether roles see what activities outside of the record are counted by: the lead and the time.
+fn sees_activities(
+    set: &PolicySet,
+    roles: &[&Role],
+    rule: &ActivityRule,
+) -> Result<bool, TooComplex> {
+    let (resource, paths): (&str, [Option<&FieldPath>; 2]) = match rule {
+        ActivityRule::Nowhere | ActivityRule::Count(_) | ActivityRule::Moments(_) => {
+            return Ok(true);
+        }
+        ActivityRule::Observed { resource, lead, at } => (resource, [Some(lead), at.as_ref()]),
+        ActivityRule::Fetch(fetch) => (&fetch.resource, [Some(&fetch.at), None]),
+    };
+    let Some(resource) = set.resources.get(resource) else { return Ok(false) };
+    let sight = Sight::of(set, resource, roles)?;
+    Ok(paths.into_iter().flatten().all(|path| sight.sees(path)))
+}

@@ -1,0 +1,53 @@
+//! What outlives the process: the store in the data folder.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StartError;
+use crate::admin::{Condition, Readiness};
+use crate::event::{journal, seen};
+use crate::store::{Fault, Health, Options, Schema, Store, StoreObserver};
+use crate::telemetry::{StoreCommitted, StoreFailed, StoreHealth, Telemetry};
+
+/// The tables of every room that keeps something.
+const SCHEMAS: &[Schema] = &[journal::SCHEMA, seen::SCHEMA];
+
+/// Opens the store. Blocks.
+pub(super) fn open(
+    folder: &Path,
+    telemetry: &Telemetry,
+    readiness: &Readiness,
+) -> Result<Store, StartError> {
+    let observer = Observer { telemetry: telemetry.clone(), readiness: readiness.clone() };
+    observer.health_changed(Health::Healthy);
+    let options = Options { observer: Some(Arc::new(observer)), ..Options::default() };
+    Store::open(folder, SCHEMAS, &options)
+        .map_err(|error| StartError::Settings(vec![format!("`data_dir`: {error}")]))
+}
+
+/// Tells of the store what others need to know.
+#[derive(Debug)]
+struct Observer {
+    telemetry: Telemetry,
+    readiness: Readiness,
+}
+
+impl StoreObserver for Observer {
+    fn committed(&self, _group: usize, fsync: Duration) {
+        StoreCommitted { fsync }.emit(&self.telemetry);
+    }
+
+    fn failed(&self, _group: usize, fault: Fault) {
+        StoreFailed { fault: fault.name() }.emit(&self.telemetry);
+    }
+
+    fn health_changed(&self, health: Health) {
+        let fault = match health {
+            Health::Healthy => None,
+            Health::Ailing(fault) | Health::Failed(fault) => Some(fault.name()),
+        };
+        self.readiness.set(Condition::StoreHealthy, fault.is_none());
+        StoreHealth { fault }.emit(&self.telemetry);
+    }
+}

@@ -1,0 +1,10 @@
+//! Sinks against real receivers: HTTP on real sockets, and a `nats-server` that is killed.
+
+#![cfg(test)]
+
+mod built;
+mod harness;
+mod nats;
+mod nats_server;
+mod receiver;
+mod webhook;
