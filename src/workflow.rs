@@ -4,3 +4,11 @@
 //! its workflow's role may see, and nothing else.
 
 pub mod action;
+pub mod catalogue;
+pub mod engine;
+pub mod facts;
+pub mod rehearsal;
+pub mod render;
+pub mod runs;
+pub mod starter;
+pub mod trial;

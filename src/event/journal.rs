@@ -16,11 +16,11 @@
 
 mod command;
 mod deliveries;
-mod moment;
+pub(crate) mod moment;
 mod query;
 mod record;
 mod retention;
-mod row;
+pub(crate) mod row;
 mod schema;
 mod sinks;
 #[cfg(test)]

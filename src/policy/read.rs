@@ -17,6 +17,9 @@ mod resource;
 mod role;
 mod route;
 mod scoring;
+mod workflow;
+mod workflow_test;
+mod workflows;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,14 +30,17 @@ use sha2::{Digest as _, Sha256};
 use self::draft::{GlobalDraft, ResourceDraft, RoleDraft};
 use self::reader::Reader;
 use self::scoring::{CompanyDraft, ScoringDraft};
+use self::workflow::WorkflowDraft;
 use super::mode::Mode;
 use super::scoring::Scoring;
 use super::set::{PolicySet, Resource, Role, RoleResource};
+use super::workflow::WorkflowTest;
 use crate::diagnostic::{Finding, Severity, SourceFile, Span};
 use crate::json::path::FieldPath;
 use crate::yaml::{self, Checker, Node, Value};
 
 pub(super) use self::place::Place;
+pub(super) use self::workflow::workflow_alone;
 
 /// What the files of one policy folder say.
 #[derive(Debug)]
@@ -61,6 +67,10 @@ struct Drafts {
     has_scoring_file: bool,
     scoring: Option<ScoringDraft>,
     companies: Vec<CompanyDraft>,
+    workflows: Vec<WorkflowDraft>,
+    workflow_tests: Vec<WorkflowTest>,
+    /// A workflow file could not be read, so that a name which no workflow has may be its.
+    has_unread_workflow: bool,
 }
 
 /// Reads the files of a policy folder, in whatever order they come. The names of the files start
@@ -133,6 +143,11 @@ impl Drafts {
                 Place::CompanyScoring => {
                     self.companies.extend(reader.company_scoring(relative, &root));
                 }
+                Place::Workflow => match reader.workflow(&root) {
+                    Some(workflow) => self.workflows.push(workflow),
+                    None => self.has_unread_workflow = true,
+                },
+                Place::WorkflowTest => self.workflow_tests.extend(reader.workflow_tests(&root)),
                 Place::Misplaced => {}
             },
             Err(finding) => {
@@ -141,6 +156,7 @@ impl Drafts {
                     self.unread_resources.push(stem());
                 }
                 self.has_unread_role |= place == Place::Role;
+                self.has_unread_workflow |= place == Place::Workflow;
             }
         }
         findings.extend(reader.checker.into_findings());
@@ -183,6 +199,12 @@ impl Drafts {
             roles: roles.collect(),
             global: self.global.global,
             scoring,
+            workflows: self
+                .workflows
+                .into_iter()
+                .map(|draft| (draft.named.name, Arc::new(draft.workflow)))
+                .collect(),
+            workflow_tests: self.workflow_tests,
         }
     }
 }
@@ -218,7 +240,7 @@ fn misplaced(relative: &Path, source: &Arc<SourceFile>) -> Finding {
     let help = if is_yml {
         "policy files end in `.yaml`, in lower case"
     } else {
-        "policies are `resources/*.yaml`, `roles/*.yaml`, `global.yaml`, `scoring.yaml` and `companies/*/scoring.yaml`; nothing else is read"
+        "policies are `resources/*.yaml`, `roles/*.yaml`, `global.yaml`, `scoring.yaml`, `companies/*/scoring.yaml`, `workflows/*.yaml` and `workflows/tests/*.yaml`; nothing else is read"
     };
     Finding::error("policy::misplaced", format!("`{}` is not where policies are", source.name()))
         .at(source, Span::default())

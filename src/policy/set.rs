@@ -8,6 +8,7 @@ use http::{HeaderName, Method};
 use super::emits::{Emit, Events};
 use super::mode::{Combine, Mode};
 use super::scoring::Scoring;
+use super::workflow::{Workflow, WorkflowTest};
 use super::writes::Write;
 use crate::diagnostic::{SourceFile, Span};
 use crate::json::path::FieldPath;
@@ -26,6 +27,10 @@ pub struct PolicySet {
     pub global: Global,
     /// How leads are scored; `None` where no file says so.
     pub scoring: Option<Scoring>,
+    /// What runs when an event comes, by name.
+    pub workflows: BTreeMap<String, Arc<Workflow>>,
+    /// What the workflows are expected to do.
+    pub workflow_tests: Vec<WorkflowTest>,
 }
 
 /// One object type of the CRM: where it is served and which of its fields are sensitive.

@@ -3,13 +3,34 @@
 //! Pure, and nothing here acts: a workflow is described, its templates are not filled in.
 
 pub mod template;
+mod trial;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::set::Origin;
 use crate::condition::{Condition, Value};
+use crate::diagnostic::SourceFile;
+pub use trial::{ExpectedAction, ExpectedRun, TestEvent, WorkflowTest};
+
+/// The type of the event that stands for a write nobody knows the outcome of.
+pub const OUTCOME_UNKNOWN: &str = "write.outcome_unknown";
+
+/// What conditions and templates may ask of an event itself: `event.type`.
+pub const EVENT_FACTS: [&str; 10] = [
+    "id",
+    "type",
+    "subject",
+    "resource",
+    "record",
+    "time",
+    "tenant",
+    "actor",
+    "correlation_id",
+    "sequence",
+];
 
 /// One file of `workflows/`.
 #[derive(Debug)]
@@ -305,6 +326,15 @@ impl Retry {
         let doubled = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
         let pause = self.backoff.checked_mul(doubled).unwrap_or(Self::LONGEST).min(Self::LONGEST);
         Some(pause.mul_f64(0.9 + 0.2 * chance.clamp(0.0, 1.0)))
+    }
+}
+
+impl Workflow {
+    /// Reads the text of one file on its own, for a run that began with it while the files have
+    /// moved on. `None` where it has a fault.
+    #[must_use]
+    pub fn alone(source: &Arc<SourceFile>) -> Option<Self> {
+        super::read::workflow_alone(source)
     }
 }
 

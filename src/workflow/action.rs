@@ -53,7 +53,7 @@ pub struct ActionContext {
     pub event: Message,
     /// What time it is.
     pub now: OffsetDateTime,
-    /// Whether nothing may be done or written: the action is rendered only.
+    /// Whether nothing may be done or written. Actions of a dry run are rendered only.
     pub dry_run: bool,
 }
 
@@ -146,13 +146,6 @@ impl ActionFailure {
 /// Carries actions out.
 #[async_trait]
 pub trait Perform: Send + Sync + std::fmt::Debug {
-    /// Fills in the templates of an action from the event and the time of `context`. Touches
-    /// nothing: this is all that a dry run does.
-    ///
-    /// # Errors
-    /// What cannot be filled in, for whoever reads the run.
-    fn render(&self, action: &Action, context: &ActionContext) -> Result<RenderedAction, String>;
-
     /// Tries once. It may be dropped at any moment, when its time is over or the program stops; the
     /// next attempt has the same idempotency key.
     async fn perform(&self, action: &RenderedAction, context: &ActionContext) -> Performed;

@@ -15,6 +15,10 @@ pub(in crate::policy) enum Place {
     Scoring,
     /// `companies/*/scoring.yaml`
     CompanyScoring,
+    /// `workflows/*.yaml`
+    Workflow,
+    /// `workflows/tests/*.yaml`
+    WorkflowTest,
     /// A policy file where none belongs.
     Misplaced,
 }
@@ -37,6 +41,8 @@ impl Place {
             Some(["companies", _, "scoring.yaml"]) => Self::CompanyScoring,
             Some(["resources", _]) if ends_well => Self::Resource,
             Some(["roles", _]) if ends_well => Self::Role,
+            Some(["workflows", _]) if ends_well => Self::Workflow,
+            Some(["workflows", "tests", _]) if ends_well => Self::WorkflowTest,
             _ => Self::Misplaced,
         }
     }

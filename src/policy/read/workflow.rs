@@ -110,9 +110,10 @@ impl Reader {
         if is_workflow_name(name) {
             return Some(Named { name: name.to_owned(), origin: self.origin(node.span) });
         }
-        let finding = Finding::error("policy::bad_name", format!("`{name}` cannot name a workflow"))
-            .label("choose another name")
-            .help("a name is 1 to 64 of `a-z`, `0-9`, `_` and `-`, and begins with a letter");
+        let finding =
+            Finding::error("policy::bad_name", format!("`{name}` cannot name a workflow"))
+                .label("choose another name")
+                .help("a name is 1 to 64 of `a-z`, `0-9`, `_` and `-`, and begins with a letter");
         self.report(finding, node.span);
         None
     }
@@ -206,8 +207,8 @@ impl Reader {
         let retry = self.optional(&mut fields, "retry").map(|node| self.retry(node));
         let longest = limits.max_execution_time;
         let timeout = self.optional(&mut fields, "timeout");
-        let timeout =
-            timeout.and_then(|node| self.time(node, "timeout", Duration::from_millis(10)..=longest));
+        let timeout = timeout
+            .and_then(|node| self.time(node, "timeout", Duration::from_millis(10)..=longest));
         let when = match self.optional(&mut fields, "when") {
             Some(node) => self.condition(node, Over::Event),
             None => Some(Condition::default()),
@@ -411,9 +412,8 @@ impl Reader {
                     .to_owned()
             }
         };
-        let finding = Finding::error("policy::bad_template", fault.to_string())
-            .label("this text")
-            .help(help);
+        let finding =
+            Finding::error("policy::bad_template", fault.to_string()).label("this text").help(help);
         self.report(finding, span);
     }
 
@@ -473,7 +473,8 @@ const UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3
 fn duration_of(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
-    let scale = UNITS.iter().find(|(name, _)| *name == unit.trim_start()).map(|(_, scale)| *scale)?;
+    let scale =
+        UNITS.iter().find(|(name, _)| *name == unit.trim_start()).map(|(_, scale)| *scale)?;
     number.parse::<u64>().ok()?.checked_mul(scale).map(Duration::from_millis)
 }
 

@@ -1,0 +1,197 @@
+use core::time::Duration;
+
+use serde_json::value::RawValue;
+use time::macros::datetime;
+
+use super::*;
+use crate::diagnostic::SourceFile;
+use crate::event::Message;
+use crate::event::envelope::tests::message;
+use crate::policy::workflow::Workflow;
+use crate::workflow::action::ActionContext;
+
+const DATA: &str = r#"{
+    "old_stage": null, "unknown": ["old_stage"],
+    "record": {"id": 7, "name": "Ann \"A\" & <b>\nLee", "email": "ann@example.com", "web": "https://a.example/x?y=1",
+        "budget": 90071992547409931.10, "owner": {"name": "Bo"}, "tags": ["a", 1], "empty": "", "none": null,
+        "tricky": "{{env.SECRET}} {{today}}", "born": "1999-12-31", "at": "2026-03-01T23:30:05+02:00",
+        "crlf": "x\r\nBcc: evil@example.com"}
+}"#;
+
+pub(crate) fn lead(data: &str) -> Message {
+    Message {
+        event_type: "lead.created".to_owned(),
+        resource: "lead".to_owned(),
+        record: Some("7".to_owned()),
+        data: RawValue::from_string(data.to_owned()).unwrap(),
+        ..message()
+    }
+}
+
+fn context() -> ActionContext {
+    ActionContext {
+        run: uuid::Uuid::from_u128(1),
+        ordinal: 0,
+        attempt: 1,
+        idempotency_key: "key".to_owned(),
+        workflow: "greet".to_owned(),
+        role: "sales".to_owned(),
+        tenant: None,
+        correlation_id: "c".to_owned(),
+        causation_depth: 1,
+        traceparent: None,
+        event: lead(DATA),
+        now: datetime!(2026-02-27 23:59:58.5 UTC),
+        dry_run: true,
+    }
+}
+
+/// The first action of a workflow file whose `actions` are this.
+fn action(written: &str) -> Action {
+    let text = format!(
+        "name: greet\nrole: sales\ntriggers: [{{ event: lead.created }}]\nactions:\n  - {written}\n"
+    );
+    let workflow = Workflow::alone(&SourceFile::new("greet.yaml", text)).expect(written);
+    workflow.actions[0].clone()
+}
+
+fn rendered(written: &str) -> Result<String, String> {
+    let env = [("HOST".to_owned(), "hooks.example.com:8443".to_owned())];
+    let renderer = Renderer::new(env.into());
+    let rendered = renderer.render(&action(written), &context());
+    rendered.map(|rendered| rendered.payload_json()).map_err(|fault| fault.to_string())
+}
+
+/// What `value` of an `update_field` becomes.
+#[track_caller]
+fn check(value: &str, expect: &str) {
+    let written = format!(
+        "update_field: {{ entity_type: lead, entity_id: x, field: f, value: {value} }}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&rendered(&written).unwrap()).unwrap();
+    let Value::Object(payload) = Value::parse(&rendered(&written).unwrap()).unwrap() else {
+        panic!("{json}")
+    };
+    assert_eq!(payload["value"].to_string(), expect, "{value}");
+}
+
+#[track_caller]
+fn check_action(written: &str, expect: &str) {
+    assert_eq!(rendered(written).as_deref(), Ok(expect), "{written}");
+}
+
+#[track_caller]
+fn check_fault(written: &str, expect: &str) {
+    assert_eq!(rendered(written), Err(expect.to_owned()), "{written}");
+}
+
+#[test]
+fn a_slot_alone_keeps_the_type() {
+    check("\"{{lead.budget}}\"", "90071992547409931.10");
+    check("\"{{lead.id}}\"", "7");
+    check("\"{{lead.tags}}\"", "[\"a\",1]");
+    check("\"{{lead.owner}}\"", "{\"name\":\"Bo\"}");
+    check("\"{{lead.missing}}\"", "null");
+    check("\"{{lead.none}}\"", "null");
+    check("\"{{old_stage}}\"", "null");
+    check("\" {{lead.id}}\"", "\" 7\"");
+    check("[1, \"{{lead.id}}\", { a: \"{{lead.owner.name}}\" }]", "[1,7,{\"a\":\"Bo\"}]");
+    check("5", "5");
+    check("true", "true");
+    check("plain", "\"plain\"");
+}
+
+#[test]
+fn values_inside_a_text() {
+    check("\"<{{lead.owner.name}}|{{lead.id}}|{{lead.budget}}>\"", "\"<Bo|7|90071992547409931.10>\"");
+    check("\"<{{lead.missing}}{{lead.none}}{{lead.empty}}>\"", "\"<>\"");
+    check("\"<{{lead.tags}}>\"", "\"<[\\\"a\\\",1]>\"");
+    check("\"{{event.type}} {{event.subject}} {{workflow.name}} as {{workflow.role}}\"",
+        "\"lead.created lead/7 greet as sales\"");
+    check("\"{{run.id}}\"", "\"00000000-0000-0000-0000-000000000001\"");
+}
+
+#[test]
+fn what_comes_out_of_a_slot_is_no_template() {
+    check("\"{{lead.tricky}}\"", "\"{{env.SECRET}} {{today}}\"");
+    check("\"x {{lead.tricky}}\"", "\"x {{env.SECRET}} {{today}}\"");
+}
+
+#[test]
+fn dates() {
+    check("\"{{today}} {{today+2}} {{today-30}}\"", "\"2026-02-27 2026-03-01 2026-01-28\"");
+    check("\"{{now}}\"", "\"2026-02-27T23:59:58Z\"");
+    check("\"{{lead.born | date: '%d.%m.%Y'}}\"", "\"31.12.1999\"");
+    check("\"{{lead.at | date: '%H:%M:%S %d/%m'}}\"", "\"23:30:05 01/03\"");
+    check("\"{{today+1 | date: '%m/%d'}}\"", "\"02/28\"");
+    check("\"{{lead.none | date: '%Y' | default: never}}\"", "\"never\"");
+}
+
+#[test]
+fn filters() {
+    check("\"{{lead.owner.name | upper}} {{lead.owner.name | lower}}\"", "\"BO bo\"");
+    check("\"{{lead.missing | default: nobody}}\"", "\"nobody\"");
+    check("\"{{lead.empty | default: 'no one' | upper}}\"", "\"NO ONE\"");
+    check("\"{{lead.owner.name | default: nobody}}\"", "\"Bo\"");
+    check("\"{{lead.id | upper}}\"", "7");
+}
+
+#[test]
+fn values_are_escaped_for_where_they_go() {
+    check_action(
+        "call_webhook: { url: \"https://a.example/{{lead.name}}?q={{lead.email}}\" }",
+        r#"{"url":"https://a.example/Ann%20%22A%22%20%26%20%3Cb%3E%0ALee?q=ann%40example.com"}"#,
+    );
+    check_action(
+        "call_webhook: { url: \"{{lead.web}}\", headers: { X-Name: \"{{lead.owner.name}}\" } }",
+        r#"{"headers":{"X-Name":"Bo"},"url":"https://a.example/x?y=1"}"#,
+    );
+    check_action(
+        "call_webhook: { url: \"https://{{env.HOST}}/{{lead.id}}\", body: '{\"n\": \"{{lead.name}}\"}' }",
+        r#"{"body":"{\"n\": \"Ann \\\"A\\\" & <b>\\nLee\"}","url":"https://hooks.example.com:8443/7"}"#,
+    );
+    check_action(
+        "call_webhook: { url: \"https://a.example\", body: { n: \"Dear {{lead.name}}\", b: \"{{lead.budget}}\" } }",
+        r#"{"body":{"b":90071992547409931.10,"n":"Dear Ann \"A\" & <b>\nLee"},"url":"https://a.example"}"#,
+    );
+    check_fault(
+        "call_webhook: { url: \"https://a.example\", headers: { X-A: \"{{lead.crlf}}\" } }",
+        "what `lead.crlf` is filled in with holds a control character",
+    );
+    check_fault(
+        "send_email: { to: \"{{lead.crlf}}\", subject: s, body: b }",
+        "what `lead.crlf` is filled in with holds a control character",
+    );
+    check_fault(
+        "send_email: { to: a@b, subject: \"Re: {{lead.name}}\", body: b }",
+        "what `lead.name` is filled in with holds a control character",
+    );
+}
+
+#[test]
+fn a_mail_may_name_its_variables() {
+    check_action(
+        "send_email: { to: [\"{{lead.email}}\"], subject: \"For {{who}}\", body: \"{{who}} {{all.x}} {{all.y}}\", variables: { who: \"{{lead.owner.name}}\", all: { x: 1 } } }",
+        r#"{"body":"Bo 1 ","subject":"For Bo","to":["ann@example.com"],"variables":{"all":{"x":1},"who":"Bo"}}"#,
+    );
+}
+
+#[test]
+fn what_cannot_be_filled_in() {
+    let notify = |message: &str| {
+        rendered(&format!("send_notification: {{ recipient: sales, message: \"{message}\" }}"))
+    };
+    let fault = "the environment variable `SECRET` is not allowed here, or not set";
+    assert_eq!(notify("{{env.SECRET}}"), Err(fault.to_owned()));
+    let fault = "`ann@example.com` is no date that `date` could show";
+    assert_eq!(notify("{{lead.email | date: '%Y'}}"), Err(fault.to_owned()));
+}
+
+#[test]
+fn what_is_not_written_is_not_rendered() {
+    check_action(
+        "create_task: { title: \"Call {{lead.owner.name}}\", due_date: \"{{today+2}}\" }",
+        r#"{"due_date":"2026-03-01","title":"Call Bo"}"#,
+    );
+    assert_eq!(action("create_task: { title: t }").timeout, Duration::from_secs(30));
+}
