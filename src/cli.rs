@@ -12,10 +12,12 @@ mod exit;
 mod keys;
 mod mask;
 mod run;
+mod runs;
 mod runtime;
 mod score;
 mod signals;
 mod terminal;
+mod workflows;
 
 use std::process::ExitCode;
 
@@ -70,6 +72,8 @@ enum Command {
     Score(score::ScoreArgs),
     Keys(keys::Keys),
     Events(events::Events),
+    Workflows(workflows::Workflows),
+    Runs(runs::Runs),
     Completions(completions::Completions),
 }
 
@@ -101,6 +105,8 @@ fn execute(command: Command) -> Exit {
         Command::Score(score) => score.execute(),
         Command::Keys(keys) => keys.execute(),
         Command::Events(events) => events.execute(),
+        Command::Workflows(workflows) => workflows.execute(),
+        Command::Runs(runs) => runs.execute(),
         Command::Completions(completions) => completions.execute(),
     };
     done.unwrap_or_else(|failed: Failed| {

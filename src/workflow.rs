@@ -7,6 +7,7 @@ pub mod action;
 pub mod catalogue;
 pub mod engine;
 pub mod facts;
+pub mod json_form;
 pub mod rehearsal;
 pub mod render;
 pub mod runs;

@@ -208,4 +208,4 @@ fn as_text(value: &Value<'_>) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

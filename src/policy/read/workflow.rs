@@ -423,7 +423,15 @@ impl Reader {
         name: &str,
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
-        let text = self.checker.text(node, &format!("`{name}`"))?;
+        // A number has no unit: `300` may be meant as seconds or as milliseconds.
+        let number = match &node.value {
+            Value::Integer(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let text = match &number {
+            Some(number) => number.as_str(),
+            None => self.checker.text(node, &format!("`{name}`"))?,
+        };
         let time = duration_of(text);
         if let Some(time) = time.filter(|time| range.contains(time)) {
             return Some(time);

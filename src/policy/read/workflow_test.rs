@@ -49,7 +49,8 @@ impl Reader {
         let expect = fields.require(&mut self.checker, "expect");
         let expect = expect.and_then(|node| {
             let nodes = self.checker.list(node, "`expect`")?;
-            nodes.iter().map(|node| self.expected_run(node)).collect::<Option<Vec<_>>>()
+            let runs: Vec<_> = nodes.iter().map(|node| self.expected_run(node)).collect();
+            runs.into_iter().collect::<Option<Vec<_>>>()
         });
         fields.finish(&mut self.checker);
         let (name, origin) = name?;
@@ -100,8 +101,9 @@ impl Reader {
         let actions = match self.optional(&mut fields, "actions") {
             Some(node) => {
                 let nodes = self.checker.list(node, "`actions`")?;
-                let actions = nodes.iter().map(|node| self.expected_action(node));
-                Some(actions.collect::<Option<Vec<_>>>()?)
+                let actions: Vec<_> =
+                    nodes.iter().map(|node| self.expected_action(node)).collect();
+                Some(actions.into_iter().collect::<Option<Vec<_>>>()?)
             }
             None => None,
         };
