@@ -14,21 +14,23 @@ ARGS ?=
 # `make fuzz FUZZ_TARGETS=json_filter FUZZ_SECONDS=600`
 FUZZ_TARGETS ?= $(sort $(basename $(notdir $(wildcard tests/fuzz/bin/*.rs))))
 FUZZ_SECONDS ?= 60
+# `make soak SOAK_ROUNDS=100`
+SOAK_ROUNDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz check needs lint-here tools-deny tools-fuzz tools-nats
+.PHONY: help demo test lint bench soak fuzz check needs needs-prometheus lint-here tools-deny tools-fuzz tools-nats
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # The dev profile, on purpose: a release build takes several times as long (thin LTO over pingora
-# in one codegen unit), and what the demo shows does not depend on speed. `make test` uses the same
-# build of the dependencies.
+# in one codegen unit), and what the demo shows does not depend on speed. `make test` uses most of
+# the same build; dependencies that the tests want with more features are built again.
 demo: needs ## a small CRM, Fieldgate in front of it, and a tour; ARGS=--once ends after the tour
 	@echo "Building Fieldgate. The first time takes some minutes."
 	$(CARGO) run --locked -- demo $(ARGS)
 
-test: needs tools-nats ## every test, then formatting and lints as far as the tools are there
+test: needs needs-prometheus tools-nats ## every test, then formatting and lints as far as the tools are there
 	$(CARGO) test --workspace --locked
 	@$(MAKE) --no-print-directory lint-here
 	@echo "All tests passed."
@@ -39,8 +41,12 @@ lint: needs tools-deny ## formatting, clippy, licences, bans, advisories
 	$(CARGO) deny --locked check bans licenses sources
 	@.ci/advisories
 
-bench: needs ## throughput of the byte filter
+bench: needs ## throughput of the byte filter, and what recording writes costs
 	$(CARGO) bench --locked
+
+# The dev profile, on purpose: fail points are compiled into nothing else.
+soak: needs ## kill it SOAK_ROUNDS times while clients write, and hold the journal against the CRM
+	FIELDGATE_CRASH_ROUNDS=$(SOAK_ROUNDS) $(CARGO) test --locked --test crash
 
 fuzz: needs tools-fuzz ## every parser for FUZZ_SECONDS each, or only FUZZ_TARGETS="..."
 	@for target in $(FUZZ_TARGETS); do .ci/fuzz "$$target" "$(FUZZ_SECONDS)" || exit 1; done
@@ -53,6 +59,9 @@ needs:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: see https://rustup.rs" >&2; exit 1; }
 	@.ci/need cc gcc "The dependencies hold some C, for TLS and compression."
 	@.ci/need cmake cmake "Pingora builds zlib-ng with it."
+
+needs-prometheus:
+	@.ci/need promtool prometheus "The tests scrape a gate with it, and run the cases of the alerts."
 
 # The part of `lint` that needs nothing installed; components that are missing are told, not fetched.
 lint-here:

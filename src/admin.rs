@@ -1,13 +1,15 @@
-//! The listener for operators: is it alive, is it ready, how does it do.
+//! The listener for operators: is it alive, is it ready, how does it do, who was shown what.
 //!
 //! It stands on its own address and is never reachable through the data listener. It refuses
 //! requests whose `Host` is not its own (a web page must not reach it through the operator's
 //! browser), requests without the token where one is set (`/livez` and `/readyz` need none, since
-//! an orchestrator's probes cannot carry one), and every method but GET and HEAD.
+//! an orchestrator's probes cannot carry one), and every method that a page does not name.
 
 mod connections;
 mod guard;
 mod health;
+mod log_level;
+mod masking_logs;
 mod readiness;
 
 use std::future::Future;
@@ -15,6 +17,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -26,6 +29,7 @@ pub use self::readiness::{Condition, Readiness};
 
 use self::connections::{Connections, LocalAddress};
 use self::guard::Guard;
+use crate::audit::Ledger;
 use crate::config::Admin as Settings;
 use crate::problem::{self, Problem};
 use crate::telemetry::Telemetry;
@@ -33,19 +37,28 @@ use crate::telemetry::Telemetry;
 /// How long answers under way may take once the listener is to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
+/// Most bytes of a request body; what is asked here is short.
+const LARGEST_BODY: usize = 16 * 1024;
+
 /// What the admin listener shows.
 #[derive(Debug, Clone)]
 pub struct AdminState {
     guard: Arc<Guard>,
     telemetry: Telemetry,
     readiness: Readiness,
+    ledger: Option<Ledger>,
 }
 
 impl AdminState {
-    /// Shows these two, guarded as the settings say.
+    /// Shows these, guarded as the settings say.
     #[must_use]
-    pub fn new(settings: &Settings, telemetry: Telemetry, readiness: Readiness) -> Self {
-        Self { guard: Arc::new(Guard::new(settings)), telemetry, readiness }
+    pub fn new(
+        settings: &Settings,
+        telemetry: Telemetry,
+        readiness: Readiness,
+        ledger: Option<Ledger>,
+    ) -> Self {
+        Self { guard: Arc::new(Guard::new(settings)), telemetry, readiness, ledger }
     }
 }
 
@@ -77,8 +90,11 @@ fn router(state: AdminState) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/log-level", get(log_level::show).put(log_level::change))
+        .route(masking_logs::PATH, get(masking_logs::list))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), guard::check))
         .with_state(state)
 }

@@ -27,6 +27,6 @@ pub use self::entry::{AuditEntry, FieldEntry, Kind, Outcome};
 pub use self::export::{Format, Row};
 pub use self::ledger::{AuditError, Ledger, LedgerParts};
 pub use self::mark::{Mark, MarkKind, PublicKey, Seal};
-pub use self::query::{Query, Stored, query};
+pub use self::query::{Query, Stored, each, moment, query};
 pub use self::table::SCHEMA;
 pub use self::verify::{Anchor, Fault, Report, verify};

@@ -3,6 +3,7 @@
 //! What a command makes of its arguments is decided in the rooms; here they are read, called and
 //! told about. Refuses with one of four exit codes, see `exit`.
 
+mod audit;
 mod check;
 mod completions;
 mod data_dir;
@@ -71,6 +72,7 @@ enum Command {
     Mask(mask::Mask),
     Score(score::ScoreArgs),
     Keys(keys::Keys),
+    Audit(audit::Audit),
     Events(events::Events),
     Workflows(workflows::Workflows),
     Runs(runs::Runs),
@@ -104,6 +106,7 @@ fn execute(command: Command) -> Exit {
         Command::Mask(mask) => mask.execute(),
         Command::Score(score) => score.execute(),
         Command::Keys(keys) => keys.execute(),
+        Command::Audit(audit) => audit.execute(),
         Command::Events(events) => events.execute(),
         Command::Workflows(workflows) => workflows.execute(),
         Command::Runs(runs) => runs.execute(),

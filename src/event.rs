@@ -94,7 +94,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// `deal/42`, the CloudEvents subject; `None` where the record is not known.
+    /// `deal/42`, the `CloudEvents` subject; `None` where the record is not known.
     #[must_use]
     pub fn subject(&self) -> Option<String> {
         self.record.as_ref().map(|record| format!("{}/{record}", self.resource))

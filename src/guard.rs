@@ -1,202 +1,24 @@
-//! What a role may write: finds the members of a request body that it may not.
+//! Guards: what a request may write, what it may ask, and masks that come back in a write.
 //!
-//! Pure. The body is read with the byte filter's tokenizer and the write plan of the caller; every
-//! value that the plan would remove is a violation. Members are named, values never are.
+//! Pure: no clock, no I/O, no logging. Bodies and query strings come in as bytes, together with
+//! what the policies say of them; what may be forwarded, or the reason why nothing may, goes out.
+//! Refuses whatever has two readings: of two, the CRM could take the one that was not looked at.
+//! Fields are named in refusals, values never are.
 
-use std::collections::HashSet;
+mod equal;
+mod form;
+mod leaves;
+mod media;
+mod multipart;
+mod patch;
+pub mod query;
+mod splice;
+mod tree;
+mod violations;
+mod write;
+mod write_back;
 
-use crate::json::Refusal;
-use crate::json::navigate::{Action, Navigator};
-use crate::json::text::unescape;
-use crate::json::tokenizer::{Kind, Tokenizer};
-
-/// Most violations that are named; a client learns nothing from more.
-const MOST_NAMED: usize = 32;
-
-/// Why a body cannot be checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// Not acceptable JSON.
-    #[error(transparent)]
-    Json(#[from] Refusal),
-    /// Of two members of one name, the CRM could take the one that was not looked at.
-    #[error("a member name stands twice in one object")]
-    RepeatedName,
-}
-
-/// An open container of the body.
-struct Open<S> {
-    /// Where it is; `None` inside of a violation, which is reported once.
-    state: Option<S>,
-    is_object: bool,
-    next_index: u64,
-    /// The name of the member that is being read.
-    name: Vec<u8>,
-    names: HashSet<Vec<u8>>,
-}
-
-/// The members of a request body that may not be written, as dotted paths in the order found.
-/// None means that all of it may.
-///
-/// # Errors
-/// The body is not JSON with one reading only.
-pub fn violations<N: Navigator>(navigator: &N, body: &[u8]) -> Result<Vec<String>, Unreadable> {
-    let mut tokenizer = Tokenizer::default();
-    tokenizer.begin_chunk(body)?;
-    let mut open: Vec<Open<N::State>> = Vec::new();
-    let mut found = Vec::new();
-    let mut at = 0;
-    while let Some(token) = tokenizer.next(body, at)? {
-        at = token.end;
-        let is_container = match token.kind {
-            Kind::Comma | Kind::Colon => continue,
-            Kind::ObjectEnd | Kind::ArrayEnd => {
-                open.pop();
-                continue;
-            }
-            Kind::Name(_) => {
-                let Some(parent) = open.last_mut() else { continue };
-                let quoted = body.get(token.start..token.end).unwrap_or_default();
-                let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
-                parent.name = unescape(inner).into_owned();
-                if !parent.names.insert(parent.name.clone()) {
-                    return Err(Unreadable::RepeatedName);
-                }
-                continue;
-            }
-            Kind::ObjectStart | Kind::ArrayStart => true,
-            Kind::Text(_) | Kind::Number(_) | Kind::Literal(_) => false,
-        };
-        let mut state = enter(navigator, open.last_mut());
-        if let Some(here) = &state {
-            let verdict = navigator.verdict(here);
-            let action = if is_container { verdict.container } else { verdict.scalar };
-            if action != Action::Keep {
-                state = None;
-                if found.len() < MOST_NAMED {
-                    found.push(dotted(&open));
-                }
-            }
-        }
-        if is_container {
-            open.push(Open {
-                state,
-                is_object: token.kind == Kind::ObjectStart,
-                next_index: 0,
-                name: Vec::new(),
-                names: HashSet::new(),
-            });
-        }
-    }
-    tokenizer.finish()?;
-    found.dedup();
-    Ok(found)
-}
-
-/// The place of the value that begins now; `None` where nobody asks.
-fn enter<N: Navigator>(navigator: &N, parent: Option<&mut Open<N::State>>) -> Option<N::State> {
-    let Some(parent) = parent else { return Some(navigator.root()) };
-    let state = parent.state.as_ref()?;
-    if parent.is_object {
-        return Some(navigator.member(state, &parent.name));
-    }
-    let element = navigator.element(state, parent.next_index);
-    parent.next_index += 1;
-    Some(element)
-}
-
-/// The names on the way to the current value; elements of arrays have none.
-fn dotted<S>(open: &[Open<S>]) -> String {
-    let names: Vec<_> = open
-        .iter()
-        .filter(|container| container.is_object)
-        .map(|container| String::from_utf8_lossy(&container.name))
-        .collect();
-    if names.is_empty() { "$".to_owned() } else { names.join(".") }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::diagnostic::{SourceFile, Span};
-    use crate::json::path::FieldPath;
-    use crate::policy::emits::Events;
-    use crate::policy::plan::{Plan, Purpose, Scope};
-    use crate::policy::set::{Entry, Global, Origin, Resource, Role, RoleResource, Route};
-    use crate::policy::{Combine, Mode};
-
-    fn plan(default: Mode, entries: &[(&str, Mode)]) -> Plan {
-        let origin = Origin { source: SourceFile::new("test", ""), span: Span::default() };
-        let resource = Resource {
-            name: "lead".into(),
-            id: None,
-            combine: Combine::default(),
-            routes: vec![Route {
-                methods: vec![http::Method::POST],
-                path: "/".into(),
-                records: FieldPath::parse("$").unwrap(),
-                envelope: Vec::new(),
-                write: None,
-            }],
-            fields: Vec::new(),
-            emits: Vec::new(),
-            events: Events::default(),
-        };
-        let entry = |(path, mode): &(&str, Mode)| Entry {
-            path: FieldPath::parse(path).unwrap(),
-            mode: *mode,
-            origin: origin.clone(),
-        };
-        let here = RoleResource { default: None, entries: entries.iter().map(entry).collect() };
-        let role =
-            Role { name: "r".into(), default, resources: [("lead".to_owned(), here)].into() };
-        let scope = Scope { resource: &resource, route: &resource.routes[0] };
-        Plan::compile(Some(scope), &[&role], &Global::default(), Purpose::Write).unwrap()
-    }
-
-    #[track_caller]
-    fn check(
-        default: Mode,
-        entries: &[(&str, Mode)],
-        body: &str,
-        expect: Result<&[&str], Unreadable>,
-    ) {
-        let plan = plan(default, entries);
-        let found = violations(&Arc::clone(&plan.automaton), body.as_bytes());
-        assert_eq!(found, expect.map(|names| names.iter().map(|&n| n.to_owned()).collect()));
-    }
-
-    #[test]
-    fn only_what_is_edit_may_be_written() {
-        let entries = [("status", Mode::Edit), ("owner.email", Mode::Edit), ("ssn", Mode::Hidden)];
-        check(Mode::View, &entries, r#"{"status":"new"}"#, Ok(&[]));
-        check(Mode::View, &entries, r#"{"owner":{"email":"x"}}"#, Ok(&[]));
-        check(Mode::View, &entries, r#"{"status":"new","email":"x"}"#, Ok(&["email"]));
-        check(Mode::View, &entries, r#"{"owner":{"email":"x","id":{"a":1}}}"#, Ok(&["owner.id"]));
-        check(Mode::View, &entries, r#"{"owner":7}"#, Ok(&["owner"]));
-        check(Mode::View, &entries, r#"{"s\u0073n":1}"#, Ok(&["ssn"]));
-        check(Mode::View, &entries, "7", Ok(&["$"]));
-        check(Mode::View, &entries, r#"[{"status":1},{"email":1},{"email":2}]"#, Ok(&["email"]));
-        check(Mode::Edit, &entries, r#"{"anything":{"at":["all"]}}"#, Ok(&[]));
-        check(Mode::Edit, &entries, r#"{"ssn":null}"#, Ok(&["ssn"]));
-        check(Mode::Edit, &[("$..email", Mode::Mask)], r#"{"a":[{"email":1}]}"#, Ok(&["a.email"]));
-    }
-
-    #[test]
-    fn rights_that_hang_on_an_expression_are_not_given_and_restrictions_hold_for_all() {
-        let path = "$.notes[?@.mine==true].text";
-        let body = r#"{"notes":[{"mine":true,"text":"x"}]}"#;
-        check(Mode::View, &[(path, Mode::Edit)], body, Ok(&["notes"]));
-        check(Mode::Edit, &[(path, Mode::View)], body, Ok(&["notes.text"]));
-    }
-
-    #[test]
-    fn bodies_with_two_readings_are_refused() {
-        check(Mode::Edit, &[], r#"{"a":1,"\u0061":2}"#, Err(Unreadable::RepeatedName));
-        check(Mode::Edit, &[], r#"[{"a":1},{"a":2}]"#, Ok(&[]));
-        check(Mode::Edit, &[], r#"{"a":1}x"#, Err(Unreadable::Json(Refusal::InvalidJson)));
-        check(Mode::Edit, &[], "", Err(Unreadable::Json(Refusal::Truncated)));
-    }
-}
+pub use media::{Form, Unsupported};
+pub use violations::{Unreadable, violations};
+pub use write::{Denied, Look, Rights, Settled, Tally, Update, look, settle};
+pub use write_back::{Current, Known};

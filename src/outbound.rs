@@ -109,10 +109,8 @@ impl Client {
     #[must_use]
     pub fn authority(&self) -> String {
         let usual = if self.tls.is_some() { 443 } else { 80 };
-        let host = match self.host.contains(':') {
-            true => format!("[{}]", self.host),
-            false => self.host.clone(),
-        };
+        let host =
+            if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         if self.port == usual { host } else { format!("{host}:{}", self.port) }
     }
 
@@ -129,7 +127,10 @@ impl Client {
         }
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let request = request.map(Full::new);
-        timeout(self.patience, self.exchange(request)).await.unwrap_or(Err(Failed::Timeout))
+        // In a box, for whoever waits here may be waited for by many.
+        timeout(self.patience, Box::pin(self.exchange(request)))
+            .await
+            .unwrap_or(Err(Failed::Timeout))
     }
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, Failed> {
@@ -175,14 +176,7 @@ where
 fn connector(settings: &UpstreamTls) -> Result<(TlsConnector, ServerName<'static>), ClientFault> {
     let roots = match &settings.ca {
         Some(path) => roots_in(path).ok_or_else(|| ClientFault::Roots(path.clone()))?,
-        None => {
-            let mut roots = RootCertStore::empty();
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err(ClientFault::NoRoots);
-            }
-            roots
-        }
+        None => system_roots().ok_or(ClientFault::NoRoots)?,
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -194,6 +188,12 @@ fn connector(settings: &UpstreamTls) -> Result<(TlsConnector, ServerName<'static
     let name = ServerName::try_from(settings.server_name.clone())
         .map_err(|_| ClientFault::Name(settings.server_name.clone()))?;
     Ok((TlsConnector::from(Arc::new(config)), name))
+}
+
+fn system_roots() -> Option<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    (!roots.is_empty()).then_some(roots)
 }
 
 /// The certificates to trust in a PEM file; `None` where it has none, or one that cannot be read.

@@ -9,6 +9,7 @@ mod load;
 pub mod mode;
 mod path_relation;
 pub mod plan;
+pub mod query;
 mod read;
 mod router;
 pub mod scoring;

@@ -4,6 +4,8 @@
 //! pingora sends a response's head before its body has been seen: here the head waits for the
 //! body. Ungoverned routes take pingora's own path.
 
+mod account;
+mod activities;
 mod admit;
 mod answer;
 mod budget;
@@ -13,6 +15,7 @@ mod context;
 mod fresh_read;
 mod gate;
 mod governance;
+mod guards;
 pub(crate) mod head_clock;
 mod masking;
 mod passthrough;
@@ -20,9 +23,13 @@ mod recording;
 mod refused;
 mod request_head;
 mod response_head;
+mod scorer;
+mod sightings;
 mod upstream;
 mod views;
+mod write_back;
 
+pub use activities::ObservedActivities;
 pub use gate::{Gate, GateParts};
 pub use governance::Governance;
 pub use masking::{AnswerFilter, Masks};

@@ -8,6 +8,7 @@ mod events;
 mod listen;
 mod policies;
 mod state;
+mod traced;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use self::events::Events;
 use self::listen::{DataListener, Listening};
 use self::policies::Policies;
 use crate::admin::{self, AdminState, Condition, Readiness};
+use crate::audit::Ledger;
 use crate::config::{self, Settings};
 use crate::diagnostic::Finding;
 use crate::identity::{Identifier, Sources, Told};
@@ -67,6 +69,7 @@ pub struct Server {
     admin_state: AdminState,
     readiness: Readiness,
     telemetry: Telemetry,
+    ledger: Option<Ledger>,
     limits: listen::ConnectionLimits,
     drain: std::time::Duration,
 }
@@ -88,6 +91,10 @@ impl Server {
         readiness.set(Condition::StoreHealthy, true);
         let store = settings.data_dir.as_deref();
         let store = store.map(|folder| state::open(folder, &telemetry, &readiness)).transpose()?;
+        let ledger = match (settings.audit, &store) {
+            (Some(audit), Some(store)) => Some(state::ledger(audit, store, &policies, &telemetry)?),
+            _ => None,
+        };
         let (events, recorder) = match (settings.events, store) {
             (Some(events), Some(store)) => {
                 let (events, recorder) = Events::start(events, store, telemetry.clone()).await?;
@@ -106,6 +113,7 @@ impl Server {
                 limits: settings.limits,
                 correlation_header: settings.telemetry.correlation_header,
                 telemetry: telemetry.clone(),
+                ledger: ledger.clone(),
             }),
             &limits,
             threads,
@@ -120,7 +128,8 @@ impl Server {
             |cause| StartError::Listen { purpose: "admin", address: settings.admin.address, cause };
         let admin = TcpListener::bind(settings.admin.address).await.map_err(admin_listen)?;
         let admin_address = admin.local_addr().map_err(admin_listen)?;
-        let admin_state = AdminState::new(&settings.admin, telemetry.clone(), readiness.clone());
+        let admin_state =
+            AdminState::new(&settings.admin, telemetry.clone(), readiness.clone(), ledger.clone());
         Ok(Self {
             app,
             policies,
@@ -133,6 +142,7 @@ impl Server {
             admin_state,
             readiness,
             telemetry,
+            ledger,
             limits,
             drain: settings.drain,
         })
@@ -191,6 +201,10 @@ impl Server {
         drop(end_admin);
         let _ = admin.await;
         policies.abort();
+        if let Some(ledger) = self.ledger {
+            // Waits for the disk, so not on a thread that serves.
+            let _ = tokio::task::spawn_blocking(move || ledger.close()).await;
+        }
         Stopped { drained_for: began.elapsed() }.emit(&self.telemetry);
     }
 }

@@ -182,8 +182,9 @@ impl Store {
         answered.recv().unwrap_or(Err(StoreError::Stopped))
     }
 
-    /// Queues work that may be lost: nobody is told how it went. Where half of the queue is taken
-    /// it is dropped and counted.
+    /// Queues work that may be lost: nobody is told how it went. It shares the commit of the next
+    /// work that somebody waits for, and waits no longer than [`Options::look`]. Where half of the
+    /// queue is taken it is dropped and counted.
     pub fn commit_soon<F>(&self, work: F)
     where
         F: FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
@@ -248,7 +249,7 @@ impl Shared {
 
     fn push_soon(&self, job: Box<dyn job::Job>) {
         let is_healthy = self.condition.get() == Health::Healthy;
-        if !is_healthy || self.queue.push_below_half(job).is_err() {
+        if !is_healthy || self.queue.push_soon(job).is_err() {
             self.counters.dropped();
         }
     }

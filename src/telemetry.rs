@@ -39,11 +39,12 @@ pub use self::events::{
     DeliveryFailed, EventDelivered, EventsRecorded, EventsRetired, SinkBacklog, SinkDisabled,
     SinkDoubt, WriteMoment, WriteUnrecorded, WritesRecovered,
 };
-pub use self::exchange::{Exchange, Moment};
+pub use self::exchange::{Exchange, Moment, Written};
 pub use self::happening::{
     AuditCheckpoint, AuditDamaged, AuditDropped, AuditStopped, AuditWorksAgain, AuditWritten,
     Draining, IdentityAsked, ListenerStarted, LogLevelChanged, PolicyReloadFailed, PolicyReloaded,
     Purpose, SpansLost, SpansTakenAgain, Stopped, StoreCommitted, StoreFailed, StoreHealth,
+    WriteReported,
 };
 pub use self::label::{HttpVersion, Method, StatusClass};
 pub use self::memory::MemoryLog;

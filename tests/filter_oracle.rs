@@ -15,7 +15,10 @@ use fieldgate::json::navigate::Slot;
 use fieldgate::json::path::FieldPath;
 use fieldgate::policy::emits::Events;
 use fieldgate::policy::plan::{MaskSlot, Plan, Purpose, Scope};
-use fieldgate::policy::set::{Entry, Field, Global, Origin, Resource, Role, RoleResource, Route};
+use fieldgate::policy::query::QueryRules;
+use fieldgate::policy::set::{
+    Entry, Field, Global, Origin, Resource, Role, RoleResource, Route, Writes,
+};
 use fieldgate::policy::{Combine, Mode};
 use jsonpath_rust::JsonPath;
 use proptest::prelude::*;
@@ -129,12 +132,16 @@ fn plan(case: &Case) -> Plan {
         name: "thing".into(),
         id: None,
         combine: case.combine,
+        writes: Writes::default(),
+        query: QueryRules::default(),
         routes: vec![Route {
             methods: vec![http::Method::GET],
             path: "/".into(),
             records: FieldPath::parse(case.records).unwrap(),
             envelope: vec![FieldPath::parse("d").unwrap()],
             write: None,
+            body: None,
+            is_search: false,
         }],
         fields: Vec::<Field>::new(),
         emits: Vec::new(),
@@ -477,6 +484,15 @@ fn with_canaries(value: &mut Value, next: &mut u32) {
     }
 }
 
+/// A small damage to a text: so many bytes taken away, these put in their place.
+fn edit() -> impl Strategy<Value = (usize, Vec<u8>)> {
+    let piece = prop::sample::select(
+        &["", ",", ":", "{", "}", "[", "]", "\"", "\\", "null", "0", "-", "1e5", "\u{1}", " ", "é"]
+            [..],
+    );
+    (0_usize..3, piece).prop_map(|(taken, piece)| (taken, piece.as_bytes().to_vec()))
+}
+
 fn visible_canaries(case: &Case) -> HashSet<String> {
     let text = serde_json::to_vec(&case.document).unwrap();
     let out = filter(&plan(case), &text, usize::MAX).unwrap();
@@ -536,6 +552,48 @@ proptest! {
         };
         let text = serde_json::to_vec_pretty(&case.document).unwrap();
         prop_assert_eq!(filter(&plan(&case), &text, size).unwrap(), text);
+    }
+
+    #[test]
+    fn what_the_oracle_takes_away_occurs_nowhere_in_the_output(
+        case in case(),
+        size in 1_usize..20,
+    ) {
+        let mut case = case;
+        let mut count = 0;
+        with_canaries(&mut case.document, &mut count);
+        let text = serde_json::to_vec(&case.document).unwrap();
+        let out = String::from_utf8(filter(&plan(&case), &text, size).unwrap()).unwrap();
+        let mut visible = Vec::new();
+        leaves(&Oracle::new(&case).filtered(), &mut visible);
+        for number in 1..=count {
+            // With its quotes, for `canary-1` begins `canary-12`.
+            let canary = format!("\"canary-{number}\"");
+            prop_assert_eq!(out.contains(&canary), visible.contains(&canary), "{}", canary);
+        }
+    }
+
+    #[test]
+    fn what_is_let_through_parses_whatever_became_of_the_text(
+        case in case(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), edit()), 1..4),
+        size in 1_usize..20,
+    ) {
+        let mut text = serde_json::to_vec(&case.document).unwrap();
+        for (place, edit) in edits {
+            let place = place.index(text.len() + 1);
+            let end = (place + edit.0).min(text.len());
+            text.splice(place..end, edit.1);
+        }
+        let plan = plan(&case);
+        // Which of two faults is found first may depend on the chunks.
+        let whole = filter(&plan, &text, usize::MAX).ok();
+        prop_assert_eq!(&filter(&plan, &text, size).ok(), &whole);
+        if let Some(out) = whole {
+            prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&out).is_ok());
+            // And what it let through was JSON when it came in.
+            prop_assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok());
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The pages: index, liveness, readiness, metrics.
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, http::HeaderValue};
 
@@ -14,11 +14,19 @@ fieldgate admin
 /livez    200 as long as the process answers
 /readyz   200 when it may be sent requests, else 503; says why as JSON
 /metrics  for Prometheus
+/log-level
+          the level of the application log; PUT {\"level\": \"debug\"} changes it
+/api/v1/audit/masking-logs/
+          who was shown what; ?user_id= &object= &field= &date_from= &date_to= &after= &limit=
 ";
 
 /// Prometheus' text format.
 const METRICS_TYPE: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+/// OpenMetrics.
+const OPEN_METRICS_TYPE: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 pub(super) async fn index() -> &'static str {
     INDEX
@@ -34,7 +42,13 @@ pub(super) async fn readyz(State(state): State<AdminState>) -> Response {
     (status, Json(report)).into_response()
 }
 
-pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
+/// The OpenMetrics format where it is asked for, since only it has exemplars.
+pub(super) async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    if accepted.is_some_and(|accepted| accepted.contains("application/openmetrics-text")) {
+        let content_type = [(header::CONTENT_TYPE, OPEN_METRICS_TYPE)];
+        return (content_type, state.telemetry.scrape_open()).into_response();
+    }
     match state.telemetry.scrape() {
         Ok(text) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
         Err(_) => answer(&Problem::about_blank(StatusCode::INTERNAL_SERVER_ERROR)),

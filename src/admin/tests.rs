@@ -60,7 +60,7 @@ impl Server {
             token: token.map(Into::into),
             hosts: vec!["gate.internal".to_owned()],
         };
-        let state = AdminState::new(&settings, telemetry.clone(), readiness.clone());
+        let state = AdminState::new(&settings, telemetry.clone(), readiness.clone(), None);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, state, async { stopped.await.unwrap() }));
         Self { address, readiness, telemetry, stop, serving }
@@ -234,4 +234,48 @@ async fn it_stops_when_told_even_if_a_connection_is_idle() {
     server.stop.send(()).unwrap();
     server.serving.await.unwrap().unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let server = Server::start(None).await;
+    let accept = "Accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+    let answer = server.send(&format!("GET /metrics HTTP/1.1\nHost: localhost\n{accept}")).await;
+    let open = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(answer.header("content-type"), Some(open));
+    assert!(answer.body.ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn the_log_level_is_shown_and_changed() {
+    let server = Server::start(Some("s3cret-token")).await;
+    let token = "Authorization: Bearer s3cret-token";
+    let put = |body: &str, token: &str| {
+        let length = body.len();
+        format!(
+            "PUT /log-level HTTP/1.1\nHost: localhost\n{token}\nContent-Length: {length}\nConnection: close\n\n{body}"
+        )
+    };
+    let shown = server.send(&format!("GET /log-level HTTP/1.1\nHost: localhost\n{token}")).await;
+    assert_eq!(shown.json(), json!({"level": "info"}));
+    let problem = "urn:fieldgate:problem:admin_token";
+    check_problem(&server.send(&put("{\"level\":\"debug\"}", "X-None: none")).await, 401, problem);
+    assert_eq!(server.telemetry.log_level(), LogLevel::Info);
+    let changed = server.send(&put("{\"level\":\"debug\"}", token)).await;
+    assert_eq!((changed.status, changed.json()), (200, json!({"level": "debug"})));
+    assert_eq!(server.telemetry.log_level(), LogLevel::Debug);
+    for body in ["", "debug", "{}", "{\"level\":\"loud\"}", "{\"level\":5}", "[]"] {
+        let answer = server.send(&put(body, token)).await;
+        check_problem(&answer, 400, "urn:fieldgate:problem:log_level");
+    }
+    let long = format!("{{\"level\":\"{}\"}}", "x".repeat(100_000));
+    assert_eq!(server.send(&put(&long, token)).await.status, 413);
+    assert_eq!(server.telemetry.log_level(), LogLevel::Debug);
+}
+
+#[tokio::test]
+async fn without_a_ledger_there_is_nothing_to_ask() {
+    let server = Server::start(None).await;
+    let answer = server.get("/api/v1/audit/masking-logs/").await;
+    check_problem(&answer, 404, "urn:fieldgate:problem:no_ledger");
 }

@@ -3,8 +3,12 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
+
 use super::chain::Digest;
-use super::entry::AuditEntry;
+use super::entry::{AuditEntry, milliseconds};
 
 /// What is looked for; everything that is set must hold.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +56,10 @@ pub fn query(connection: &Connection, wanted: &Query) -> rusqlite::Result<Vec<St
 }
 
 /// Hands out entries one by one, oldest first, until `take` says that it is enough.
-pub(super) fn each(
+///
+/// # Errors
+/// The store cannot be read.
+pub fn each(
     connection: &Connection,
     wanted: &Query,
     mut take: impl FnMut(Stored) -> bool,
@@ -78,10 +85,32 @@ pub(super) fn each(
 }
 
 /// The columns `number, hash, entry`.
-pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
     let (hash, text): (Vec<u8>, String) = (row.get(1)?, row.get(2)?);
     let entry = AuditEntry::read(&text).ok();
     Ok(Stored { number: row.get(0)?, hash: Digest::from_slice(&hash), text, entry })
+}
+
+/// A time as people write it, in milliseconds since 1970: a date, a date with a time and a zone
+/// (RFC 3339), or how long ago, as in `90m`, `12h` or `7d`.
+#[must_use]
+pub fn moment(text: &str, now: OffsetDateTime) -> Option<i64> {
+    if let Ok(moment) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Some(milliseconds(moment));
+    }
+    if let Ok(date) = Date::parse(text, format_description!("[year]-[month]-[day]")) {
+        return Some(milliseconds(date.midnight().assume_utc()));
+    }
+    let unit = text.chars().last()?;
+    let count: i64 = text.strip_suffix(unit)?.parse().ok().filter(|count| *count >= 0)?;
+    let minutes = match unit {
+        'm' => 1,
+        'h' => 60,
+        'd' => 24 * 60,
+        _ => return None,
+    };
+    let ago = count.checked_mul(minutes * 60_000)?;
+    milliseconds(now).checked_sub(ago)
 }
 
 fn statement(wanted: &Query) -> (String, Vec<Value>) {

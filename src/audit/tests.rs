@@ -292,6 +292,21 @@ fn entries_are_looked_up_by_what_they_say() {
 }
 
 #[test]
+fn times_as_people_write_them() {
+    let at = |text| moment(text, NOW);
+    assert_eq!(at("2026-03-04T05:06:07.890Z"), Some(entry::milliseconds(NOW)));
+    assert_eq!(at("2026-03-04T07:06:07.890+02:00"), Some(entry::milliseconds(NOW)));
+    assert_eq!(at("1970-01-02"), Some(86_400_000));
+    for (text, ago) in [("0m", 0), ("90m", 5_400_000), ("2h", 7_200_000), ("1d", 86_400_000)] {
+        assert_eq!(at(text), Some(entry::milliseconds(NOW) - ago), "{text}");
+    }
+    for text in ["", "d", "7", "-1d", "7w", "yesterday", "2026-13-01", "99999999999999999d", "7é"]
+    {
+        assert_eq!(at(text), None, "{text}");
+    }
+}
+
+#[test]
 fn lines_for_people_and_programs() {
     let ledger = AtRest::with(1);
     let stored = query(&ledger.connection(), &Query::default()).unwrap().remove(0);

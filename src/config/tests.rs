@@ -41,6 +41,7 @@ impl Surroundings for Pretended {
             "conf/tls/encrypted.key" => "-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
             "conf/keys/idp.pem" => PUBLIC_KEY,
             "conf/keys/secret" => "hunter2hunter2hunter2hunter2hunter2\n",
+            "conf/keys/jwks.json" => r#"{"keys":[]}"#,
             "conf/keys/short" => "hunter2\n",
             "conf/keys/whsec" | "conf/keys/whsec.old" | "/run/secrets/whsec" => WEBHOOK_KEY,
             "conf/keys/nats.creds" => NATS_CREDENTIALS,
@@ -106,13 +107,16 @@ fn everything_but_upstream_and_identity_has_a_default() {
     insta::assert_debug_snapshot!("minimal", settings(MINIMAL));
 }
 
-#[test]
-fn every_setting_can_be_written() {
-    let settings = settings(
-        r#"
+/// A file that leaves nothing out.
+const EVERYTHING: &str = r#"
 listen:
   - 127.0.0.1:1080
-  - { address: "0.0.0.0:1443", tls: { certificate: tls/server.pem, key: tls/server.key } }
+  - address: "0.0.0.0:1443"
+    tls:
+      certificate: tls/server.pem
+      key: tls/server.key
+      client_ca: /etc/crm/ca.pem
+      client_certificate: optional
 threads: 4
 drain: 90s
 upstream:
@@ -137,6 +141,45 @@ identity:
         roles: [finance, support]
         tenant: acme
   - trusted_headers: { peers: [10.1.0.0/16, "::1"], subject: X-User, roles: X-Roles, tenant: X-Tenant }
+  - jwt:
+      jwks:
+        url: https://idp.example/keys?v=1
+        ca: /etc/crm/ca.pem
+        refresh: 1m
+        max_age: 2h
+        timeout: 3s
+      algorithm: ES256
+      audience: crm
+    roles:
+      map: { CRM Admins: admin, sales: [sales_rep, marketing], Guests: [] }
+      tenants: { acme: { sales: [sales_rep] } }
+      unmapped: keep
+  - jwt: { jwks: keys/jwks.json, audience: crm }
+  - jwt: { jwks: "https://idp.example/keys", audience: crm }
+  - introspection:
+      url: https://idp.example/introspect
+      client_id: fieldgate
+      client_secret_file: keys/secret
+      issuer: https://idp.example
+      audience: crm
+      subject_claim: client_id
+      roles_claim: groups
+      tenant_claim: org
+      ttl: 30s
+      negative_ttl: 1s
+      timeout: 2s
+  - who_am_i:
+      path: /api/v1/me/?full=1
+      credentials: { cookies: [sessionid], headers: [X-Api-Key], authorization: [basic, bearer] }
+      subject: $.id
+      roles: ["$.groups[*].name", flags]
+      tenant: $.company.slug
+      ttl: 1m
+      negative_ttl: 5s
+      timeout: 4s
+      forget: [{ methods: [POST], path: /logout/ }, "/users/{id}/password/..."]
+  - client_certificate: { subject: uri, roles: ou, tenant: o }
+tenant: { header: X-Company, path: ["/t/{tenant}/...", "/orgs/{tenant}"] }
 policies: tls
 keys: keys.yaml
 limits:
@@ -206,8 +249,11 @@ events:
     - file: { name: trail, role: audit, path: events.jsonl, rotate: { size: 1MiB, keep: 2 } }
     - stdout: { name: console, role: audit }
 audit: { mode: required, keep: 30d, queue: 100 }
-"#,
-    );
+"#;
+
+#[test]
+fn every_setting_can_be_written() {
+    let settings = settings(EVERYTHING);
     let token = settings.admin.token.as_ref().map(|token| token.expose_secret().to_owned());
     assert_eq!(token.as_deref(), Some("fedcba9876543210"));
     insta::assert_debug_snapshot!("everything", settings);
@@ -375,6 +421,8 @@ fn load_documented(text: &str) -> Settings {
         ("server.key", PRIVATE_KEY),
         ("keys.yaml", "keys: []"),
         ("admin.token", "fedcba9876543210"),
+        ("clients.pem", CERTIFICATE),
+        ("introspection.secret", "hunter2hunter2"),
         ("collector.token", "Bearer fedcba9876543210"),
         ("whsec", WEBHOOK_KEY),
         ("nats.creds", NATS_CREDENTIALS),
@@ -413,6 +461,7 @@ const UNKNOWN_EVERYWHERE: &str = "
 qqqqqqqqqqqqqqqqqqq: 1
 listen:
   { address: '127.0.0.1:80', qqqqqqqqqqqqqqqqqqq: 1, tls: { qqqqqqqqqqqqqqqqqqq: 1 } }
+tenant: { qqqqqqqqqqqqqqqqqqq: 1 }
 upstream:
   qqqqqqqqqqqqqqqqqqq: 1
   tls: { qqqqqqqqqqqqqqqqqqq: 1 }
@@ -420,6 +469,14 @@ upstream:
 identity:
   - qqqqqqqqqqqqqqqqqqq: 1
   - jwt: { qqqqqqqqqqqqqqqqqqq: 1 }
+    roles: { qqqqqqqqqqqqqqqqqqq: 1 }
+  - jwt: { jwks: { qqqqqqqqqqqqqqqqqqq: 1 }, qqqqqqqqqqqqqqqqqqq: 1 }
+  - introspection: { qqqqqqqqqqqqqqqqqqq: 1 }
+  - who_am_i:
+      qqqqqqqqqqqqqqqqqqq: 1
+      credentials: { qqqqqqqqqqqqqqqqqqq: 1 }
+      forget: [{ qqqqqqqqqqqqqqqqqqq: 1 }]
+  - client_certificate: { qqqqqqqqqqqqqqqqqqq: 1 }
   - static_tokens: [{ qqqqqqqqqqqqqqqqqqq: 1 }]
   - trusted_headers: { qqqqqqqqqqqqqqqqqqq: 1 }
 limits: { qqqqqqqqqqqqqqqqqqq: 1 }
@@ -457,6 +514,7 @@ fn every_key_is_documented() {
 /// Text that looks like a configuration more often than chance would have it.
 fn yaml_like() -> impl Strategy<Value = String> {
     let words = "listen upstream identity jwt static_tokens trusted_headers limits telemetry admin \
+        introspection who_am_i client_certificate jwks credentials cookies forget map tenants tenant \
         url tls timeouts sha256 peers key algorithm hold log token_file address roles subject \
         hosts token drain data_dir events sinks webhook nats secrets allow headers servers 127.0.0.1:80 http://[::1]:80 10.0.0.0/8 RS256 5s 1MiB -1 1e9 ${PORT} ${ \
         $${X} ' \"${NO}\" é ~ true &a *a << !x @";

@@ -1,16 +1,17 @@
 //! A small but honest CRM behind HTTP: leads, contacts, deals, accounts, activities.
 //!
-//! It speaks as a Django REST application does and has no field permissions: whoever holds one of
-//! the [`TOKENS`] reads and writes everything. It knows nothing of Fieldgate. Its records live in
+//! It speaks as a Django REST application does and has no field permissions: whoever is one of its
+//! [`PEOPLE`], by session, password, API key or one of the [`TOKENS`], reads and writes everything. It knows nothing of Fieldgate. Its records live in
 //! memory, are the same at every start, and belong to nobody: all persons are invented.
 //!
-//! Refuses requests without a known token, and whatever the CRM's own rules forbid. Logs nothing.
+//! Refuses requests of nobody it knows, and whatever the CRM's own rules forbid. Logs nothing.
 
 mod debug_page;
 mod filter;
 mod lookup;
 mod number;
 mod page;
+mod people;
 mod query;
 mod refusal;
 mod routes;
@@ -31,8 +32,10 @@ use http::{HeaderMap, Method};
 use tokio::net::TcpListener;
 
 pub use number::Number;
+pub use people::{PEOPLE, Person};
 pub use value::{MAX_DEPTH, Malformed, Value};
 
+use people::Accounts;
 use schema::{SCHEMAS, Schema};
 use table::Table;
 
@@ -47,6 +50,7 @@ const REMEMBERED_REQUESTS: usize = 1_000;
 pub struct Crm {
     tables: RwLock<Vec<Table>>,
     requests: Mutex<VecDeque<RequestHead>>,
+    accounts: Accounts,
 }
 
 /// Shows no record and no header.
@@ -85,7 +89,11 @@ impl Crm {
 
     fn holding(seeds: impl Fn(&Schema) -> Vec<Value>) -> Self {
         let tables = SCHEMAS.iter().map(|schema| Table::new(schema, seeds(schema).into_iter()));
-        Self { tables: RwLock::new(tables.collect()), requests: Mutex::default() }
+        Self {
+            tables: RwLock::new(tables.collect()),
+            requests: Mutex::default(),
+            accounts: Accounts::default(),
+        }
     }
 
     /// A record as it is now; the collection is named as in paths, such as `leads`.

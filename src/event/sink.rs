@@ -1,4 +1,4 @@
-//! The receivers of events: webhooks, NATS JetStream, files, standard output.
+//! The receivers of events: webhooks, NATS `JetStream`, files, standard output.
 //!
 //! A sink makes one attempt a call and says what came of it. It keeps no queue and repeats
 //! nothing; order, waits and dead letters are the dispatcher's. No text of a receiver leaves it:

@@ -136,8 +136,7 @@ impl Identifier {
                 Source::Jwt(_) | Source::Introspection(_) | Source::StaticTokens(_) => {}
                 Source::WhoAmI(crm) => {
                     if let Some(credential) = crm.credential(arrival).map_err(refused)? {
-                        // In a box, for most requests never come here.
-                        let found = Box::pin(crm.find(credential, arrival)).await;
+                        let found = crm.find(credential, arrival).await;
                         return found.map_or_else(
                             |unknown| Err(unknown.by(kind)),
                             |principal| Ok(Identified { principal, source: kind }),
@@ -152,7 +151,7 @@ impl Identifier {
                 }
                 Source::ClientCertificate(settings, roles) => {
                     if let Some(shown) = arrival.certificate {
-                        let principal = shown.principal(settings, roles, arrival.now);
+                        let principal = shown.principal(*settings, roles, arrival.now);
                         let principal = Arc::new(principal.map_err(refused)?);
                         return Ok(Identified { principal, source: kind });
                     }
@@ -176,11 +175,9 @@ impl Identifier {
             let attempt = match source {
                 Source::Jwt(source) => source.find(token, arrival).await.map(Arc::new),
                 Source::StaticTokens(source) => source.find(token).map_err(Unknown::Refused),
-                Source::Introspection(source) if is_foreign => {
-                    Box::pin(source.find(token, arrival)).await
-                }
+                Source::Introspection(source) if is_foreign => source.find(token, arrival).await,
                 Source::WhoAmI(source) if is_foreign => match source.credential(arrival) {
-                    Ok(Some(credential)) => Box::pin(source.find(credential, arrival)).await,
+                    Ok(Some(credential)) => source.find(credential, arrival).await,
                     Ok(None) => continue,
                     Err(refusal) => Err(Unknown::Refused(refusal)),
                 },

@@ -134,7 +134,8 @@ impl JwtSource {
         check_header(header, name)?;
         // Nobody need ask this issuer about the tokens of another.
         let claims = decode_part(parts.claims).as_deref().and_then(Members::parse);
-        if !claims.is_some_and(|claims| claims.check_issuer(self.issuer.as_deref()).is_ok()) {
+        let issuer = self.issuer.as_deref();
+        if claims.is_none_or(|claims| claims.check_issuer(issuer).is_err()) {
             return Err(Refusal::OtherIssuer.into());
         }
         let fetched = published.current(at).await.ok_or(Unknown::Unavailable)?;

@@ -226,6 +226,14 @@ mod tests {
     }
 
     #[test]
+    fn every_word_is_documented() {
+        let page = include_str!("../../docs/identity.md");
+        for refusal in Refusal::ALL {
+            assert!(page.contains(&format!("`{}`", refusal.as_str())), "{refusal:?}");
+        }
+    }
+
+    #[test]
     fn the_list_is_in_the_order_of_the_enum() {
         for (index, refusal) in Refusal::ALL.iter().enumerate() {
             assert_eq!(*refusal as usize, index);

@@ -427,6 +427,17 @@ impl<J: Judge> Automaton<J> {
         }
     }
 
+    /// The places of the members of an object at `state` whose names have a place of their own and
+    /// are `wanted`.
+    pub(crate) fn named_members(
+        &self,
+        state: StateId,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> impl Iterator<Item = StateId> {
+        let entries = self.at(state).map(|state| &state.names.entries[..]).unwrap_or_default();
+        entries.iter().filter(move |(name, _)| wanted(name)).map(|(_, target)| *target)
+    }
+
     /// How many states there are.
     #[must_use]
     pub fn size(&self) -> usize {

@@ -37,7 +37,7 @@ pub trait Observer {
 
     /// A watched place has this value, as it came; `slots` tells which paths select it. A value
     /// longer than the limit is not told.
-    fn watched(&mut self, _slots: u64, _raw: &[u8]) {}
+    fn watched(&mut self, _slots: u128, _raw: &[u8]) {}
 
     /// A record ends: its closing bracket is what comes next in `out`. Members may be appended
     /// now, each with a comma before it but the first where the record `is_empty`.
@@ -55,7 +55,7 @@ impl<O: Observer> Observer for Option<O> {
         }
     }
 
-    fn watched(&mut self, slots: u64, raw: &[u8]) {
+    fn watched(&mut self, slots: u128, raw: &[u8]) {
         if let Some(observer) = self {
             observer.watched(slots, raw);
         }
@@ -73,7 +73,7 @@ impl<O: Observer + ?Sized> Observer for &mut O {
         (**self).record_begins(at);
     }
 
-    fn watched(&mut self, slots: u64, raw: &[u8]) {
+    fn watched(&mut self, slots: u128, raw: &[u8]) {
         (**self).watched(slots, raw);
     }
 

@@ -22,7 +22,7 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Watch {
     /// The watched paths that select this place, a bit each.
-    pub slots: u64,
+    pub slots: u128,
     /// Watched places may lie below a container that nobody would look into otherwise.
     pub below: bool,
     /// A record begins here.

@@ -12,7 +12,7 @@ pub(super) struct Tap<S> {
     /// The depth outside of the value.
     pub(super) depth: usize,
     /// The paths that select it.
-    pub(super) slots: u64,
+    pub(super) slots: u128,
     /// Set where places inside of it are told as well, because nobody walks through it.
     pub(super) inside: Option<S>,
     /// Where the value goes on in the current chunk.
@@ -24,7 +24,7 @@ pub(super) struct Tap<S> {
 }
 
 impl<S> Tap<S> {
-    pub(super) fn new(depth: usize, slots: u64, inside: Option<S>, from: usize) -> Self {
+    pub(super) fn new(depth: usize, slots: u128, inside: Option<S>, from: usize) -> Self {
         Self { depth, slots, inside, from, copied: Vec::new(), is_too_long: false }
     }
 
@@ -152,7 +152,7 @@ mod tests {
 
         fn judge(&self, (): &(), found: &Found) -> Ruling<()> {
             let bit = |id: &usize| match self.0[*id] {
-                Means::Watch => 1_u64 << id,
+                Means::Watch => 1_u128 << id,
                 Means::Record | Means::Do(_) => 0,
             };
             let record = found.accepted.iter().any(|id| matches!(self.0[*id], Means::Record));
@@ -179,7 +179,7 @@ mod tests {
             self.0.push("(".to_owned());
         }
 
-        fn watched(&mut self, slots: u64, raw: &[u8]) {
+        fn watched(&mut self, slots: u128, raw: &[u8]) {
             self.0.push(format!("{slots}:{}", std::str::from_utf8(raw).unwrap()));
         }
 

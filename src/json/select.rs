@@ -32,7 +32,7 @@ impl Judge for Selected {
     fn outset(&self) {}
 
     fn judge(&self, (): &(), found: &Found) -> Ruling<()> {
-        let slots = u64::from(!found.accepted.is_empty());
+        let slots = u128::from(!found.accepted.is_empty());
         let watch = Watch { slots, ..Watch::default() };
         let verdict = Verdict { watch, ..Verdict::KEEP };
         Ruling { context: (), verdict, live_groups: Groups::ALL }
@@ -42,7 +42,7 @@ impl Judge for Selected {
 struct Values(Vec<Box<str>>);
 
 impl Observer for Values {
-    fn watched(&mut self, _slots: u64, raw: &[u8]) {
+    fn watched(&mut self, _slots: u128, raw: &[u8]) {
         if let Ok(text) = std::str::from_utf8(raw) {
             self.0.push(text.into());
         }

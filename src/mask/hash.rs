@@ -10,10 +10,14 @@ use sha2::Sha256;
 
 use super::MaskError;
 use super::binding::{Binding, Purpose};
+use super::json_text::canonical;
 use super::ring::Key;
 
 /// 16 bytes make 32 hex digits; two of 2^32 values meet by chance once in 2^65 fields.
 const SHOWN_BYTES: usize = 16;
+
+/// How a hash begins.
+pub(super) const PREFIX: &str = "hash:";
 
 /// The keyed state after the first block, ready to be cloned for each value.
 pub(super) struct Hasher(Hmac<Sha256>);
@@ -34,4 +38,24 @@ impl Hasher {
         super::masker::push_encoded(&HEXLOWER, shown, out);
         out.push(b'"');
     }
+}
+
+/// Whether `text` is the hash of `raw` under this key.
+pub(super) fn is_hash_of(text: &str, raw: &[u8], key: &Key, binding: &Binding<'_>) -> bool {
+    let (Ok(hasher), Ok(canonical)) = (Hasher::new(key, binding), canonical(raw)) else {
+        return false;
+    };
+    let mut expect = Vec::new();
+    hasher.write(&canonical, &mut expect);
+    let quoted = [b"\"", text.as_bytes(), b"\""].concat();
+    // No secret is compared: this is the text that the role is shown.
+    expect == quoted
+}
+
+/// Whether `text` has the form of a hash; whose it is cannot be told without the value.
+pub(super) fn has_form(text: &str) -> bool {
+    text.strip_prefix(PREFIX).is_some_and(|digits| {
+        digits.len() == 2 * SHOWN_BYTES
+            && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
 }

@@ -116,30 +116,45 @@ pub(super) fn push_string(text: &str, out: &mut Vec<u8>) {
 
 /// Appends `text` as it stands between the quotes of a JSON string.
 pub(super) fn push_escaped(text: &str, out: &mut Vec<u8>) {
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| needs_escape(*byte)) {
+        let (plain, special) = rest.split_at_checked(at).unwrap_or_default();
+        out.extend_from_slice(plain);
+        let Some((byte, behind)) = special.split_first() else { return };
+        push_escape(*byte, out);
+        rest = behind;
+    }
+    out.extend_from_slice(rest);
+}
+
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+fn push_escape(byte: u8, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
-    for byte in text.bytes() {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            0x8 => out.extend_from_slice(b"\\b"),
-            0xc => out.extend_from_slice(b"\\f"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0..0x20 => {
-                out.extend_from_slice(b"\\u00");
-                out.extend(
-                    [byte >> 4, byte & 0xf].iter().filter_map(|at| HEX.get(usize::from(*at))),
-                );
-            }
-            _ => out.push(byte),
+    match byte {
+        b'"' => out.extend_from_slice(b"\\\""),
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        0x8 => out.extend_from_slice(b"\\b"),
+        0xc => out.extend_from_slice(b"\\f"),
+        b'\n' => out.extend_from_slice(b"\\n"),
+        b'\r' => out.extend_from_slice(b"\\r"),
+        b'\t' => out.extend_from_slice(b"\\t"),
+        _ => {
+            out.extend_from_slice(b"\\u00");
+            out.extend([byte >> 4, byte & 0xf].iter().filter_map(|at| HEX.get(usize::from(*at))));
         }
     }
 }
 
 /// Appends one character as it stands between the quotes of a JSON string.
 pub(super) fn push_character(character: char, out: &mut Vec<u8>) {
-    push_escaped(character.encode_utf8(&mut [0; 4]), out);
+    match u8::try_from(character) {
+        // What stands in most texts, and is masked character by character.
+        Ok(byte) if byte.is_ascii() && !needs_escape(byte) => out.push(byte),
+        Ok(_) | Err(_) => push_escaped(character.encode_utf8(&mut [0; 4]), out),
+    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret, SecretBox};
 
 use super::binding::Binding;
 use super::strategy::Strategy;
-use super::{MaskError, Masker, encrypt, tokenize};
+use super::{MaskError, Masker, encrypt, hash, tokenize};
 use crate::diagnostic::{Finding, SourceFile};
 
 pub use load::load;
@@ -131,6 +131,13 @@ impl KeyRing {
             return tokenize::reveal(body, &binding, find);
         }
         Err(MaskError::NotReversible)
+    }
+
+    /// Whether `text` is the hash of the value whose JSON text is `raw`, under any key of the ring.
+    #[must_use]
+    pub fn is_hash_of(&self, text: &str, raw: &[u8], tenant: &str, field: &str) -> bool {
+        let binding = Binding { tenant, field };
+        self.keys.values().any(|key| hash::is_hash_of(text, raw, key, &binding))
     }
 
     /// The id of the key that new masks use.

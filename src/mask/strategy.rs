@@ -84,4 +84,13 @@ impl Strategy {
             Self::Partial(_) | Self::Redact { .. } | Self::Typed(_) => false,
         }
     }
+
+    /// Whether its masks can be turned back into values with the key.
+    #[must_use]
+    pub fn is_reversible(&self) -> bool {
+        match self {
+            Self::Encrypt | Self::Tokenize => true,
+            Self::Hash | Self::Partial(_) | Self::Redact { .. } | Self::Typed(_) => false,
+        }
+    }
 }

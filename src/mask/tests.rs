@@ -29,7 +29,7 @@ impl SecretSource for NoSecrets {
 }
 
 /// A ring of the keys named, of `k1`, `k2` and `k3`, the last of them active.
-fn ring(ids: &[&str]) -> KeyRing {
+pub(super) fn ring(ids: &[&str]) -> KeyRing {
     let secrets = ["k1", "k2", "k3"].into_iter().zip(SECRETS);
     let mut text = format!("active: {}\nkeys:\n", ids.last().unwrap());
     for (id, secret) in secrets.filter(|(id, _)| ids.contains(id)) {

@@ -18,8 +18,8 @@ use super::set::{Entry, Field, Global, Origin, Resource, Role, Route};
 use crate::json::automaton::{
     Automaton, Found, Groups, Judge, Pattern, PatternId, Ruling, TooComplex,
 };
-use crate::json::navigate::{Action, Note, Slot, Verdict, Watch};
-use crate::json::path::FieldPath;
+use crate::json::navigate::{Action, Navigator as _, Note, Slot, Verdict, Watch};
+use crate::json::path::{FieldPath, Selector};
 use crate::mask::Strategy;
 
 /// What a document is filtered or checked for.
@@ -37,6 +37,9 @@ pub enum Purpose {
     /// What is seen of a record whatever its values are: a right that hangs on an expression is not
     /// counted, a restriction that does always is. For no document, but to ask about paths.
     Certainty,
+    /// One record with nothing around it: every field of the registry is [`Action::Replace`]d, so
+    /// that its mask can be told whatever a role may do with it.
+    Registry,
 }
 
 /// How the values at a replaced place are masked.
@@ -47,6 +50,19 @@ pub struct MaskSlot {
     pub field: String,
     /// The strategy; redacts where the registry has none.
     pub strategy: Strategy,
+    /// Whether masks in a write are turned back into values.
+    pub detokenize: bool,
+}
+
+/// What a role sees of the values at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum View {
+    /// The values themselves.
+    Clear,
+    /// Their masks.
+    Masked,
+    /// Nothing.
+    Hidden,
 }
 
 /// What was done to the values of one field, and by which rule: what a [`Note`] stands for.
@@ -105,7 +121,7 @@ pub enum Cause {
 /// What somebody wants to know of the answers that a plan filters.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Interest<'a> {
-    /// Paths relative to the record, at most 64; the number of a path is its bit in
+    /// Paths relative to the record, at most 128; the number of a path is its bit in
     /// [`Watch::slots`].
     pub watched: &'a [FieldPath],
     /// Whether fields of the registry that were shown are counted as well.
@@ -121,6 +137,10 @@ pub struct Plan {
     pub slots: Arc<[MaskSlot]>,
     /// What is counted, by the number in [`Note`].
     pub accounts: Arc<[Account]>,
+    /// The names on the way to each restricted field that is not looked for at any depth.
+    restricted: Vec<Vec<String>>,
+    /// Whether no role has a restriction here.
+    sees_all: bool,
 }
 
 /// The resource and route that a plan is for; neither on a route that only global entries govern.
@@ -159,14 +179,19 @@ impl Plan {
     ) -> Result<Self, TooComplex> {
         let object_type = scope.map_or("", |scope| &scope.resource.name);
         let mut builder = Builder::new(object_type);
-        builder.global(global);
+        if purpose == Purpose::Registry {
+            builder.global_masks(global);
+        } else {
+            builder.global(global);
+        }
         let mut defaults = Vec::new();
         let watches = interest.is_some() && purpose == Purpose::Read;
         let interest = interest.unwrap_or_default();
         if let Some(scope) = scope {
             let records = match purpose {
-                Purpose::ReadPart => Pattern::root(),
-                Purpose::Read | Purpose::ReadAnything | Purpose::Write | Purpose::Certainty => {
+                Purpose::ReadPart | Purpose::Registry => Pattern::root(),
+                Purpose::Write => Pattern::new(scope.route.records_in_body()),
+                Purpose::Read | Purpose::ReadAnything | Purpose::Certainty => {
                     Pattern::new(&scope.route.records)
                 }
             };
@@ -185,7 +210,7 @@ impl Plan {
                 builder.registry(field, &records, purpose, interest.shown);
             }
             if watches {
-                for (slot, path) in interest.watched.iter().enumerate().take(64) {
+                for (slot, path) in interest.watched.iter().enumerate().take(128) {
                     builder.watch(slot, path, &records);
                 }
             }
@@ -199,17 +224,103 @@ impl Plan {
                 defaults.push(Ruled { mode, note: builder.account("*", mode, cause) });
             }
         }
+        let is_open = |default: &Ruled| default.mode < Mode::Mask;
+        let sees_all = !builder.restricts && defaults.iter().all(is_open);
         let judge = PolicyJudge {
             meanings: builder.meanings,
             defaults,
             combine: scope.map_or(Combine::default(), |scope| scope.resource.combine),
             allowed: if purpose == Purpose::Write { Mode::Edit } else { Mode::View },
+            tells_masks: purpose == Purpose::Registry,
             has_held: builder.has_held,
             watches,
         };
         let automaton = Arc::new(Automaton::compile(builder.patterns, judge)?);
-        Ok(Self { automaton, slots: builder.slots.into(), accounts: builder.accounts.into() })
+        Ok(Self {
+            automaton,
+            slots: builder.slots.into(),
+            accounts: builder.accounts.into(),
+            restricted: builder.restricted,
+            sees_all,
+        })
     }
+
+    /// What may be seen of the values at a path of names, by the most restrictive of all ways to
+    /// read it: every name also in the spellings that servers take for the same, and lists on the
+    /// way walked through. For plans of [`Purpose::ReadPart`].
+    #[must_use]
+    pub fn view_of<S: AsRef<str>>(&self, path: &[S]) -> View {
+        let automaton = &self.automaton;
+        let mut view = View::Clear;
+        let mut places = vec![automaton.root()];
+        for (at, name) in path.iter().enumerate() {
+            let wanted = folded(name.as_ref());
+            let is_like =
+                |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| folded(name) == wanted);
+            let mut next: Vec<_> = places
+                .iter()
+                .flat_map(|place| {
+                    let exact = automaton.member(place, name.as_ref().as_bytes());
+                    automaton.named_members(*place, is_like).chain([exact])
+                })
+                .collect();
+            // A list of lists adds no place that its elements do not lead to.
+            for reached in 0.. {
+                let Some(place) = next.get(reached).copied() else { break };
+                for element in automaton.elements(place) {
+                    if !next.contains(element) {
+                        next.push(*element);
+                    }
+                }
+            }
+            next.sort_unstable();
+            next.dedup();
+            let is_last = at + 1 == path.len();
+            for place in &next {
+                let verdict = automaton.verdict(place);
+                view = view.max(view_by(verdict.container));
+                if is_last {
+                    view = view.max(view_by(verdict.scalar));
+                }
+            }
+            places = next;
+        }
+        view
+    }
+
+    /// Whether nothing of a record is masked or hidden from the roles, global fields aside.
+    #[must_use]
+    pub fn sees_all(&self) -> bool {
+        self.sees_all
+    }
+
+    /// Whether a restricted field is known to lie somewhere below this path, so that comparing the
+    /// value there as a whole would tell of it.
+    #[must_use]
+    pub fn restricts_below<S: AsRef<str>>(&self, path: &[S]) -> bool {
+        self.restricted.iter().any(|names| {
+            names.len() > path.len()
+                && names
+                    .iter()
+                    .zip(path)
+                    .all(|(name, asked)| folded(name) == folded(asked.as_ref()))
+        })
+    }
+}
+
+fn view_by(action: Action) -> View {
+    match action {
+        Action::Keep => View::Clear,
+        Action::Replace(_) => View::Masked,
+        Action::Remove => View::Hidden,
+    }
+}
+
+/// A name as the most careless server compares it: without case, and without what stands between
+/// its words.
+#[must_use]
+pub fn folded(name: &str) -> String {
+    name.chars().filter(|found| !"_- ".contains(*found)).flat_map(char::to_lowercase).collect()
 }
 
 /// Groups of patterns that stop together.
@@ -273,6 +384,8 @@ struct Builder<'a> {
     slots: Vec<MaskSlot>,
     accounts: Vec<Account>,
     has_held: bool,
+    restricted: Vec<Vec<String>>,
+    restricts: bool,
 }
 
 /// The slot of fields without a strategy of their own.
@@ -280,7 +393,8 @@ const REDACT: Slot = Slot(0);
 
 impl<'a> Builder<'a> {
     fn new(object_type: &'a str) -> Self {
-        let redact = MaskSlot { field: String::new(), strategy: Strategy::default() };
+        let redact =
+            MaskSlot { field: String::new(), strategy: Strategy::default(), detokenize: false };
         Self {
             object_type,
             patterns: Vec::new(),
@@ -288,6 +402,8 @@ impl<'a> Builder<'a> {
             slots: vec![redact],
             accounts: Vec::new(),
             has_held: false,
+            restricted: Vec::new(),
+            restricts: false,
         }
     }
 
@@ -302,6 +418,10 @@ impl<'a> Builder<'a> {
             let meaning = Meaning::GlobalEntry { rule };
             self.add(whole_document(&entry.path), Group::Global, meaning);
         }
+        self.global_masks(global);
+    }
+
+    fn global_masks(&mut self, global: &Global) {
         for field in &global.fields {
             let Some(slot) = self.slot("", field) else { continue };
             let recursive = field.path.is_recursive();
@@ -313,8 +433,8 @@ impl<'a> Builder<'a> {
     fn slot(&mut self, object_type: &str, field: &Field) -> Option<Slot> {
         let strategy = field.strategy.clone()?;
         let slot = Slot(u32::try_from(self.slots.len()).ok()?);
-        let field = format!("{object_type}.{}", field.path);
-        self.slots.push(MaskSlot { field, strategy });
+        let name = format!("{object_type}.{}", field.path);
+        self.slots.push(MaskSlot { field: name, strategy, detokenize: field.detokenize });
         Some(slot)
     }
 
@@ -343,13 +463,29 @@ impl<'a> Builder<'a> {
     }
 
     fn registry(&mut self, field: &Field, records: &Pattern, purpose: Purpose, shown: bool) {
+        let is_held = field.path.needs_whole_record();
         if shown {
             let note = self.account(field.path.as_str(), Mode::View, Cause::NoRule);
             let meaning = |side| Meaning::Registered { note, side };
             self.add(Pattern::anywhere(&field.path), Group::Outside, meaning(Side::Outside));
-            if !field.path.needs_whole_record() {
+            if !is_held {
                 self.add(records.then(&field.path), Group::Inside, meaning(Side::Inside));
             }
+        }
+        match purpose {
+            // How a value is masked is of no concern here, and no record may be held for it.
+            Purpose::Write if is_held => return,
+            Purpose::Registry if is_held => {
+                let Some(slot) = self.slot(self.object_type, field) else { return };
+                let meaning = Meaning::Mask { slot, recursive: true, side: Side::Inside };
+                return self.add(Pattern::anywhere(&field.path), Group::Inside, meaning);
+            }
+            Purpose::Read
+            | Purpose::ReadAnything
+            | Purpose::ReadPart
+            | Purpose::Certainty
+            | Purpose::Write
+            | Purpose::Registry => {}
         }
         let Some(slot) = self.slot(self.object_type, field) else { return };
         let recursive = field.path.is_recursive();
@@ -366,12 +502,16 @@ impl<'a> Builder<'a> {
         let rule = self.rule(entry);
         let meaning = |side| Meaning::Entry { role, rule, side };
         let restricts = entry.mode >= Mode::Mask;
+        self.restricts |= restricts;
+        if restricts && !entry.path.is_recursive() {
+            self.restricted.push(names_of(&entry.path));
+        }
         if restricts {
             self.add(Pattern::anywhere(&entry.path), Group::Outside, meaning(Side::Outside));
         }
         let meaning = meaning(Side::Inside);
         match purpose {
-            Purpose::ReadAnything => {}
+            Purpose::ReadAnything | Purpose::Registry => {}
             // What a filter expression says of a record that is only just being written, or that is
             // not all there, proves nothing: a right that hangs on one is not given, a restriction
             // holds for all.
@@ -397,6 +537,16 @@ impl<'a> Builder<'a> {
     }
 }
 
+/// The names of a path; steps that go to any element have none.
+fn names_of(path: &FieldPath) -> Vec<String> {
+    let selectors = path.segments().iter().filter_map(|segment| segment.selectors.first());
+    let names = selectors.filter_map(|selector| match selector {
+        Selector::Name(name) => Some(name.clone()),
+        _ => None,
+    });
+    names.collect()
+}
+
 /// Global paths are relative to the whole document. What could only be decided over a held record
 /// is widened, for there may be no record.
 fn whole_document(path: &FieldPath) -> Pattern {
@@ -416,6 +566,8 @@ pub struct PolicyJudge {
     has_held: bool,
     /// Whether somebody watches.
     watches: bool,
+    /// The masks are asked for, not what a role may do.
+    tells_masks: bool,
 }
 
 /// What a place inherits.
@@ -515,7 +667,7 @@ impl PolicyJudge {
             return Watch::default();
         }
         let watched = |pattern: &PatternId| match self.meanings.get(*pattern) {
-            Some(Meaning::Watch { slot }) => 1 << slot,
+            Some(Meaning::Watch { slot }) => 1_u128 << slot,
             _ => 0,
         };
         let slots = found.accepted.iter().map(watched).fold(0, |slots, more| slots | more);
@@ -523,6 +675,16 @@ impl PolicyJudge {
         let below =
             container != Action::Keep && (begins_record || found.possible.iter().any(leads_on));
         Watch { slots, below, record: begins_record }
+    }
+
+    /// The mask of this place, if the registry knows it.
+    fn registered(&self, in_record: bool, found: &Found) -> Verdict {
+        let is_known = self
+            .meanings(found.accepted)
+            .any(|meaning| matches!(meaning, Meaning::Mask { side, .. } if side.covers(in_record)));
+        let scalar =
+            if is_known { Action::Replace(self.slot(in_record, found)) } else { Action::Keep };
+        Verdict { scalar, ..Verdict::KEEP }
     }
 
     fn action(&self, mode: Mode, in_record: bool, found: &Found) -> Action {
@@ -597,14 +759,15 @@ impl Judge for PolicyJudge {
         }
 
         let container = self.action(modes.container.mode, in_record, found);
-        let verdict = Verdict {
+        let masked = self.tells_masks.then(|| self.registered(in_record, found));
+        let verdict = masked.unwrap_or_else(|| Verdict {
             scalar: self.action(modes.scalar.mode, in_record, found),
             container,
             holds: begins_record && self.has_held,
             watch: self.watch(begins_record, container, found),
             scalar_note: self.note(modes.scalar, in_record, found),
             container_note: self.note(modes.container, in_record, found),
-        };
+        });
         let live_groups = if in_record {
             Groups::ALL.without(Group::Records as u8).without(Group::Outside as u8)
         } else {

@@ -12,6 +12,7 @@ mod events;
 mod global;
 mod mask;
 mod place;
+mod query;
 mod reader;
 mod resource;
 mod role;
@@ -176,6 +177,8 @@ impl Drafts {
                 name: name.clone(),
                 id: draft.id,
                 combine: draft.combine,
+                writes: draft.writes,
+                query: draft.query.rules,
                 routes: draft.routes.into_iter().map(|draft| draft.route).collect(),
                 fields: draft.fields,
                 emits: draft.emits,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::canonical::CanonicalPath;
-use super::set::{PolicySet, Resource};
+use super::set::{PolicySet, Resource, Route};
 use super::template::{PathTemplate, fold, without_extension};
 
 /// What the policies say of one method and path.
@@ -53,6 +53,14 @@ pub struct GovernedRoute {
 impl GovernedRoute {
     pub(super) fn path(&self) -> &PathTemplate {
         &self.path
+    }
+}
+
+impl GovernedRoute {
+    /// The route as the resource declares it.
+    #[must_use]
+    pub fn declared(&self) -> Option<&Route> {
+        self.resource.routes.get(self.route)
     }
 }
 

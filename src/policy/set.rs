@@ -7,6 +7,7 @@ use http::{HeaderName, Method};
 
 use super::emits::{Emit, Events};
 use super::mode::{Combine, Mode};
+use super::query::QueryRules;
 use super::scoring::Scoring;
 use super::workflow::{Workflow, WorkflowTest};
 use super::writes::Write;
@@ -42,6 +43,10 @@ pub struct Resource {
     pub id: Option<FieldPath>,
     /// How several roles of one caller combine.
     pub combine: Combine,
+    /// What becomes of a write that a role may not make.
+    pub writes: Writes,
+    /// How its query strings are to be read.
+    pub query: QueryRules,
     /// The routes that serve it.
     pub routes: Vec<Route>,
     /// The GDPR registry: fields and their masks.
@@ -65,6 +70,30 @@ pub struct Route {
     pub envelope: Vec<FieldPath>,
     /// What its writes do, where that is not what their method and path say.
     pub write: Option<Write>,
+    /// Where the records stand in a request body; `None` where that is as in the answer.
+    pub body: Option<FieldPath>,
+    /// Whether a request body asks for records instead of writing one.
+    pub is_search: bool,
+}
+
+impl Route {
+    /// Where the records stand in a request body.
+    #[must_use]
+    pub fn records_in_body(&self) -> &FieldPath {
+        self.body.as_ref().unwrap_or(&self.records)
+    }
+}
+
+/// What becomes of the members of a request body that the caller may not write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Writes {
+    /// The request is refused.
+    #[default]
+    Enforce,
+    /// They are taken out, and the rest is written.
+    Strip,
+    /// They are written, counted and named in the log: for the time before a policy is in force.
+    Report,
 }
 
 /// One entry of the GDPR registry.
@@ -76,6 +105,8 @@ pub struct Field {
     pub is_pii: bool,
     /// How it is masked; `None` means redacted.
     pub strategy: Option<Strategy>,
+    /// Whether a reversible mask in a write is turned back into its value.
+    pub detokenize: bool,
     /// Where the entry was written.
     pub origin: Origin,
 }

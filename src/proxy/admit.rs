@@ -21,7 +21,7 @@ use crate::telemetry::{Exchange, Refusal};
 /// A request that may go on.
 pub(super) enum Admitted {
     /// No API: pingora's own path.
-    Open(OpenCall),
+    Open(Box<OpenCall>),
     /// Under policies.
     Governed(Box<Call>),
 }
@@ -48,6 +48,15 @@ pub(super) struct Connection<'a> {
     pub(super) certificate: Option<&'a ShownCertificate>,
 }
 
+/// The id of the one record that a path names: what stands where its template ends with a
+/// parameter.
+fn record_id<'a>(template: &str, path: &'a str) -> Option<&'a str> {
+    let last = template.trim_end_matches('/').rsplit('/').next()?;
+    let is_parameter = last.starts_with('{') && last.ends_with('}') && !last.starts_with("{*");
+    let id = path.trim_end_matches('/').rsplit('/').next()?;
+    (is_parameter && !id.is_empty()).then_some(id)
+}
+
 /// Decides a request by its head alone, and writes into `begun` what it finds out.
 pub(super) async fn admit(
     gate: &Gate,
@@ -72,11 +81,14 @@ pub(super) async fn admit(
         Match::Passthrough { template } => {
             exchange.route = Some(template);
             *farewell = gate.identifier().farewell(&head.method, path.as_str(), &arrival);
-            return Ok(Admitted::Open(OpenCall::new(path, &head.method, policies)));
+            return Ok(Admitted::Open(Box::new(OpenCall::new(path, &head.method, policies))));
         }
         Match::Governed(route) => {
             exchange.route = Some(Arc::clone(&route.template));
             exchange.resource = Some(route.resource.name.as_str().into());
+            if let Some(id) = record_id(&route.template, path.as_str()) {
+                exchange.add_object(id);
+            }
             Some(route)
         }
         Match::MethodNotDeclared { template } | Match::Suspicious { template } => {
@@ -143,4 +155,23 @@ async fn identify(
         return Err(Refusal::TenantMismatch.into());
     }
     Ok(principal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::record_id;
+
+    #[test]
+    fn a_path_names_a_record_where_its_template_ends_with_one() {
+        for (template, path, id) in [
+            ("/api/v1/leads/{id}/", "/api/v1/leads/42/", Some("42")),
+            ("/api/v1/leads/{id}", "/api/v1/leads/42", Some("42")),
+            ("/api/v1/leads/{id}/", "/api/v1/leads/42", Some("42")),
+            ("/api/v1/leads/", "/api/v1/leads/", None),
+            ("/api/v1/leads/{id}/notes/", "/api/v1/leads/42/notes/", None),
+            ("/files/{*rest}", "/files/a/b", None),
+        ] {
+            assert_eq!(record_id(template, path), id, "{template} {path}");
+        }
+    }
 }

@@ -4,14 +4,17 @@
 //! 502. Beyond it the filtered bytes stream, and a fault ends the connection. Either way no byte
 //! of the CRM's body is sent that the filter did not hand out.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{Method, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::ResponseHeader;
+use time::OffsetDateTime;
 use tokio::time::timeout_at;
 
+use super::account;
 use super::admit::Call;
 use super::budget::Share;
 use super::call::Failure;
@@ -22,7 +25,10 @@ use super::masking::{AnswerFilter, filter_limits, reason};
 use super::recording::{Answered, Recorded, Recording};
 use super::refused::Refused;
 use super::response_head::{self, Body, Dressing};
+use super::scorer::Scorer;
+use super::sightings::Sightings;
 use super::upstream::Answer;
+use crate::audit::Outcome;
 use crate::fail_point;
 use crate::telemetry::{EventsRecorded, Refusal, Stage, WriteMoment, WriteUnrecorded};
 
@@ -40,6 +46,8 @@ pub(super) struct Delivery<'a> {
     pub(super) recording: Option<Recording>,
     /// The raw body of a watched write, as far as the hold limit reaches.
     pub(super) raw: Vec<u8>,
+    /// The headers that tell scores.
+    pub(super) scores: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// The filter of the street.
@@ -116,6 +124,7 @@ impl Delivery<'_> {
             Ok(Held::Whole(body)) => {
                 let raw = std::mem::take(&mut self.raw);
                 let passed = passed(&mut filter);
+                self.look_back(&mut filter);
                 let seen = self.conclude(response, Some(&raw), passed).await;
                 self.send_whole(response, body, &answer).await?;
                 self.saw(seen);
@@ -130,9 +139,12 @@ impl Delivery<'_> {
                 }
                 let streamed = self.stream(response, beginning, &mut filter, &mut answer).await;
                 self.count(&filter);
+                self.look_back(&mut filter);
+                // One that broke off does not tell which records it was about.
+                let passed = if streamed.is_ok() { passed(&mut filter) } else { Vec::new() };
                 // Until here a watched write counts as one whose outcome is not known.
-                let seen = self.conclude(response, None, passed(&mut filter)).await;
-                streamed?;
+                let seen = self.conclude(response, None, passed).await;
+                streamed.map_err(Failure::Aborted)??;
                 self.saw(seen);
                 self.gate.crm().release(answer).await;
                 Ok(())
@@ -140,14 +152,37 @@ impl Delivery<'_> {
         }
     }
 
-    /// Collects what event rules watch: of every watched write, and of reads of records whose old
-    /// values a rule will want.
+    /// Looks at the records as they pass: for event rules, for scores, for the activities of leads.
     fn collector(&self, status: StatusCode) -> Option<Collector> {
-        let route = self.call.route.as_ref().filter(|_| status.is_success())?;
-        self.gate.recorder()?;
-        let snapshot = &self.call.policies.snapshot;
-        let is_wanted = self.recording.is_some() || snapshot.remembers(&route.resource.name);
-        is_wanted.then(|| snapshot.watched(&route.resource.name).map(Collector::new))?
+        let call = self.call;
+        let route = call.route.as_ref().filter(|_| status.is_success())?;
+        let (snapshot, tenant) = (&call.policies.snapshot, call.tenant.as_deref());
+        let resource = &route.resource.name;
+        let keeps = self.gate.recorder().is_some()
+            && (self.recording.is_some() || snapshot.remembers(resource));
+        let now = OffsetDateTime::now_utc();
+        let activities = self.gate.activities();
+        let is_list =
+            route.resource.routes.get(route.route).is_some_and(|it| !it.records.means_one_value());
+        let scorer = snapshot.score_terms(resource, tenant, &call.roles).map(|terms| {
+            Scorer::new(terms, Arc::clone(activities), tenant, resource, is_list, now)
+        });
+        let sightings = snapshot.activity_paths(resource, tenant);
+        let sightings = sightings.map(|paths| Sightings::new(paths, now));
+        let is_wanted = keeps || scorer.is_some() || sightings.is_some();
+        let watched = snapshot.watched(resource).filter(|_| is_wanted)?;
+        Some(Collector::of(watched, keeps, scorer, sightings))
+    }
+
+    /// What was made of the records that passed, for the head and for later.
+    fn look_back(&mut self, filter: &mut StreetFilter) {
+        let Some(collector) = filter.observer().as_mut() else { return };
+        if let Some(sightings) = collector.sightings() {
+            sightings.note(self.gate.activities(), self.call.tenant.as_deref());
+        }
+        if let Some(scorer) = collector.scorer() {
+            self.scores = scorer.headers();
+        }
     }
 
     /// Concludes a watched write. The records of any other answer come back.
@@ -251,25 +286,38 @@ impl Delivery<'_> {
         self.send_body(body, true, answer).await
     }
 
-    /// Sends what was held, then filters and sends the rest as it comes.
+    /// Sends what was held, then filters and sends the rest as it comes. The outer result is that
+    /// of the answer, the inner one that of the client: without one, the answer to a watched write
+    /// is read on, for it tells what has happened.
     async fn stream(
         &mut self,
         response: &ResponseHeader,
         beginning: Vec<u8>,
         filter: &mut StreetFilter,
         answer: &mut Answer,
-    ) -> Result<(), Failure> {
-        self.send_head(response, Body::Stream, false, answer).await?;
-        self.send_body(beginning, false, answer).await?;
+    ) -> Result<Result<(), Failure>, Refusal> {
+        let mut client = self.send_head(response, Body::Stream, false, answer).await;
+        if client.is_ok() {
+            client = self.send_body(beginning, false, answer).await;
+        }
         let mut out = Vec::new();
-        while let Some(chunk) = self.next_chunk(answer).await.map_err(Failure::Aborted)? {
-            filter.push(&chunk, &mut out).map_err(|refusal| Failure::Aborted(reason(refusal)))?;
-            if !out.is_empty() {
-                self.send_body(std::mem::take(&mut out), false, answer).await?;
+        loop {
+            if client.is_err() && self.recording.is_none() {
+                return Ok(client);
+            }
+            let Some(chunk) = self.next_chunk(answer).await? else { break };
+            filter.push(&chunk, &mut out).map_err(reason)?;
+            if client.is_err() {
+                out.clear();
+            } else if !out.is_empty() {
+                client = self.send_body(std::mem::take(&mut out), false, answer).await;
             }
         }
-        filter.finish(&mut out).map_err(|refusal| Failure::Aborted(reason(refusal)))?;
-        self.send_body(out, true, answer).await
+        filter.finish(&mut out).map_err(reason)?;
+        if client.is_ok() {
+            client = self.send_body(out, true, answer).await;
+        }
+        Ok(client)
     }
 
     async fn send_head(
@@ -290,7 +338,13 @@ impl Delivery<'_> {
             // Frames delimit the body; HTTP/2 knows no transfer codings.
             head.remove_header(&header::TRANSFER_ENCODING);
         }
+        for (name, value) in std::mem::take(&mut self.scores) {
+            head.insert_header(name, value).map_err(|_| Refusal::Internal)?;
+        }
         self.begun.exchange.status = Some(response.status.as_u16());
+        let outcome =
+            if matches!(body, Body::Stream) { Outcome::Streaming } else { Outcome::Sending };
+        account::before_answer(self.gate, self.begun, outcome).await?;
         let sending = async {
             self.session.write_response_header(Box::new(head)).await?;
             if ends { self.session.write_response_body(Bytes::new(), true).await } else { Ok(()) }
@@ -315,6 +369,7 @@ impl Delivery<'_> {
 }
 
 /// A client that does not take its answer is as good as gone.
+#[expect(clippy::needless_pass_by_value, reason = "called with what a future has just given")]
 fn sent<E>(result: Result<pingora_core::Result<()>, E>) -> Result<(), Failure> {
     match result {
         Ok(Ok(())) => Ok(()),

@@ -14,6 +14,7 @@ use super::budget::Share;
 use super::context::Begun;
 use super::fresh_read::fresh_read;
 use super::gate::Gate;
+use super::guards::{self, Guarded};
 use super::masking::filter_limits;
 use super::recording::{Before, Recorded, Recording};
 use super::refused::Refused;
@@ -22,7 +23,6 @@ use super::upstream::Answer;
 use crate::correlation::{CorrelationId, TraceContext};
 use crate::event::detect::{Old, Values};
 use crate::fail_point;
-use crate::guard::{self, Unreadable};
 use crate::policy::emits::Previous;
 use crate::policy::{GovernedRoute, Write};
 use crate::telemetry::{Refusal, Stage, WriteMoment as Moment, WriteUnrecorded};
@@ -56,7 +56,8 @@ pub(super) async fn run(
     let mut held = gate.held_bytes().share();
     let body = read_body(gate, session, &mut held).await?;
     begun.exchange.request_bytes = body.len() as u64;
-    guard_write(session.req_header(), &body, call)?;
+    let guarded = guards::guard(gate, session, begun, call, body, &mut held).await?;
+    let Guarded { query, body, if_match } = guarded;
 
     let trace = begun.ask_upstream(gate.crm().peer_name());
     let forwarding = Forwarding {
@@ -66,14 +67,21 @@ pub(super) async fn run(
         trace: &trace,
         host: gate.crm().host_header(),
     };
-    let head = forwarding
-        .governed(session.req_header(), &call.path, body.len())
+    let from = session.req_header();
+    let target = (&call.path, query.as_deref());
+    let mut forwarded = forwarding
+        .governed(from, &from.method, target, body.len())
         .map_err(|_| Refusal::MalformedRequest)?;
+    if let Some(tag) = if_match
+        && !forwarded.headers.contains_key(header::IF_MATCH)
+    {
+        forwarded.insert_header(header::IF_MATCH, tag).map_err(|_| Refusal::MalformedRequest)?;
+    }
 
     let recording = record(gate, session.req_header(), begun, call, &trace).await?;
     begun.exchange.enter(Stage::Upstream, Instant::now());
     let asked = Instant::now();
-    let answered = ask(gate, session, &head, &body).await;
+    let answered = ask(gate, session, &forwarded, &body).await;
     begun.exchange.waited_for_upstream(asked.elapsed());
     begun.exchange.leave(Stage::Upstream, Instant::now());
     let (response, answer) = match answered {
@@ -86,7 +94,16 @@ pub(super) async fn run(
     fail_point::pass("call.after_forward");
     begun.exchange.upstream_status = Some(response.status.as_u16());
     drop(body);
-    let delivery = Delivery { gate, session, begun, call, held, recording, raw: Vec::new() };
+    let delivery = Delivery {
+        gate,
+        session,
+        begun,
+        call,
+        held,
+        recording,
+        raw: Vec::new(),
+        scores: Vec::new(),
+    };
     delivery.deliver(&response, answer).await
 }
 
@@ -202,36 +219,6 @@ async fn read_body(
     };
     let read = timeout(gate.limits().body_timeout, reading).await;
     Ok(read.unwrap_or(Err(Refusal::BodyTimeout))?)
-}
-
-/// Lets a body through only if the caller may write every member of it.
-fn guard_write(head: &RequestHeader, body: &[u8], call: &Call) -> Result<(), Refused> {
-    let Some(route) = call.route.as_ref().filter(|_| !body.is_empty()) else { return Ok(()) };
-    let codings = head.headers.get_all(header::CONTENT_ENCODING).iter();
-    if codings.map(http::HeaderValue::as_bytes).any(|coding| coding != b"identity") {
-        return Err(Refusal::RequestEncoded.into());
-    }
-    if !is_plain_json(head) {
-        return Err(Refusal::RequestNotJson.into());
-    }
-    let plan = call.policies.snapshot.write_plan(route, &call.roles)?;
-    let fields = guard::violations(&plan.automaton, body)
-        .map_err(|_: Unreadable| Refusal::RequestJsonInvalid)?;
-    if fields.is_empty() {
-        return Ok(());
-    }
-    Err(Refused { fields, ..Refusal::FieldNotWritable.into() })
-}
-
-/// Whether the body is labelled as JSON whose members are the record's members. A JSON Patch
-/// (RFC 6902) is not: its members are operations, and the fields stand in values.
-fn is_plain_json(head: &RequestHeader) -> bool {
-    let mut labels = head.headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(label), None) = (labels.next(), labels.next()) else { return false };
-    let essence = label.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    let essence = essence.trim().to_ascii_lowercase();
-    ["application/json", "application/merge-patch+json", "application/vnd.api+json"]
-        .contains(&essence.as_str())
 }
 
 /// Asks the CRM. A client that leaves ends a read; a write is seen through to its answer.

@@ -1,8 +1,10 @@
-//! The watched values of the records in an answer, collected while the filter passes it. They are
-//! raw, so they go nowhere without a filter.
+//! The watched values of the records in an answer, collected for events and scored while the filter
+//! passes them. They are raw, so they go nowhere without a filter.
 
 use std::sync::Arc;
 
+use super::scorer::Scorer;
+use super::sightings::Sightings;
 use crate::event::detect::{Values, id_of};
 use crate::json::filter::Observer;
 use crate::json::path::FieldPath;
@@ -20,18 +22,32 @@ pub(super) struct WatchList {
     /// Whether the first path is that of the id.
     has_id: bool,
     paths: Vec<FieldPath>,
+    /// How many of them, from the first on, the event rules read.
+    of_events: usize,
     /// The paths whose old values some rule reads.
     remembered: Vec<Box<str>>,
 }
 
 impl WatchList {
-    pub(super) fn of(resource: &Resource) -> Self {
+    /// `scored` are the inputs of scores, for every company.
+    pub(super) fn of<'p>(
+        resource: &Resource,
+        scored: impl IntoIterator<Item = &'p FieldPath>,
+    ) -> Self {
         let id = resource.id.iter().filter(|id| !id.needs_whole_record()).cloned();
         let has_id = id.clone().next().is_some();
         let remembered = resource.remembered_paths();
+        let mut paths: Vec<FieldPath> = id.chain(resource.watched_paths()).collect();
+        let of_events = paths.len();
+        for path in scored {
+            if !paths.iter().any(|known| known.as_str() == path.as_str()) {
+                paths.push(path.clone());
+            }
+        }
         Self {
             has_id,
-            paths: id.chain(resource.watched_paths()).collect(),
+            paths,
+            of_events,
             remembered: remembered.iter().map(|path| path.as_str().into()).collect(),
         }
     }
@@ -66,11 +82,42 @@ pub(super) struct Collector {
     open: Vec<Vec<(usize, Box<str>)>>,
     passed: Vec<Passed>,
     bytes: usize,
+    /// Whether the values are wanted for events.
+    keeps: bool,
+    scorer: Option<Scorer>,
+    sightings: Option<Sightings>,
 }
 
 impl Collector {
+    /// Collects what event rules read.
     pub(super) fn new(watched: Arc<WatchList>) -> Self {
-        Self { watched, open: Vec::new(), passed: Vec::new(), bytes: 0 }
+        Self {
+            watched,
+            open: Vec::new(),
+            passed: Vec::new(),
+            bytes: 0,
+            keeps: true,
+            scorer: None,
+            sightings: None,
+        }
+    }
+
+    /// What event rules read if it `keeps` it, and whatever these make of the records.
+    pub(super) fn of(
+        watched: Arc<WatchList>,
+        keeps: bool,
+        scorer: Option<Scorer>,
+        sightings: Option<Sightings>,
+    ) -> Self {
+        Self { keeps, scorer, sightings, ..Self::new(watched) }
+    }
+
+    pub(super) fn sightings(&mut self) -> Option<&mut Sightings> {
+        self.sightings.as_mut()
+    }
+
+    pub(super) fn scorer(&mut self) -> Option<&mut Scorer> {
+        self.scorer.as_mut()
     }
 
     /// The records so far.
@@ -81,39 +128,72 @@ impl Collector {
 
 impl Observer for Collector {
     fn record_begins(&mut self, _at: Option<usize>) {
-        self.open.push(Vec::new());
-    }
-
-    fn watched(&mut self, slots: u64, raw: &[u8]) {
-        let Some(record) = self.open.last_mut() else { return };
-        let Ok(text) = std::str::from_utf8(raw) else { return };
-        for slot in 0..self.watched.paths.len() {
-            if slots >> slot & 1 == 0 {
-                continue;
-            }
-            self.bytes += text.len();
-            if self.bytes > MOST_BYTES {
-                return;
-            }
-            record.push((slot, text.into()));
+        if self.keeps {
+            self.open.push(Vec::new());
+        }
+        if let Some(scorer) = &mut self.scorer {
+            scorer.record_begins();
+        }
+        if let Some(sightings) = &mut self.sightings {
+            sightings.record_begins();
         }
     }
 
-    fn record_ends(&mut self, _is_empty: bool, _out: &mut Vec<u8>) {
+    fn watched(&mut self, mut slots: u128, raw: &[u8]) {
+        while slots != 0 {
+            let path = slots.trailing_zeros() as usize;
+            slots &= slots - 1;
+            let is_id = path == 0 && self.watched.has_id;
+            if let Some(scorer) = &mut self.scorer {
+                scorer.see(path, is_id, raw);
+            }
+            if let Some(sightings) = &mut self.sightings {
+                sightings.see(path, is_id, raw);
+            }
+            if self.keeps && path < self.watched.of_events {
+                self.keep(path, raw);
+            }
+        }
+    }
+
+    fn record_ends(&mut self, is_empty: bool, out: &mut Vec<u8>) {
+        if let Some(scorer) = &mut self.scorer {
+            scorer.record_ends(is_empty, out);
+        }
+        if let Some(sightings) = &mut self.sightings {
+            sightings.record_ends();
+        }
+        if self.keeps {
+            self.close();
+        }
+    }
+}
+
+impl Collector {
+    fn keep(&mut self, path: usize, raw: &[u8]) {
+        let Some(record) = self.open.last_mut() else { return };
+        let Ok(text) = std::str::from_utf8(raw) else { return };
+        self.bytes += text.len();
+        if self.bytes <= MOST_BYTES {
+            record.push((path, text.into()));
+        }
+    }
+
+    fn close(&mut self) {
         let Some(mut found) = self.open.pop() else { return };
         if self.passed.len() == MOST_RECORDS {
             return;
         }
         let mut passed = Passed::default();
         // Stable, so that several values of one path keep their order.
-        found.sort_by_key(|(slot, _)| *slot);
+        found.sort_by_key(|(path, _)| *path);
         for same in found.chunk_by(|(one, _), (other, _)| one == other) {
-            let Some((slot, first)) = same.first() else { continue };
-            if *slot == 0 && self.watched.has_id {
+            let Some((path, first)) = same.first() else { continue };
+            if *path == 0 && self.watched.has_id {
                 passed.id = id_of(first);
                 continue;
             }
-            let Some(path) = self.watched.paths.get(*slot) else { continue };
+            let Some(path) = self.watched.paths.get(*path) else { continue };
             let value = match same {
                 [_] => first.clone(),
                 // A member that is there twice: of its values nobody knows which one counts.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use super::passthrough::OpenCall;
+use crate::audit::Outcome;
 use crate::correlation::{CorrelationId, Propagation, TraceContext};
 use crate::identity::Farewell;
 use crate::telemetry::{Exchange, Refusal};
@@ -15,7 +16,7 @@ pub struct RequestContext {
     /// Set once the head has been read.
     pub(super) begun: Option<Begun>,
     /// Set on a passthrough route.
-    pub(super) open: Option<OpenCall>,
+    pub(super) open: Option<Box<OpenCall>>,
 }
 
 impl RequestContext {
@@ -38,6 +39,8 @@ pub(super) struct Begun {
     pub(super) trace: TraceContext,
     /// Kept while a request is under way that ends what its credential stands for.
     pub(super) farewell: Option<Farewell>,
+    /// What the audit ledger has on disk of it already.
+    pub(super) audited: Option<Outcome>,
 }
 
 impl Begun {
@@ -51,9 +54,9 @@ impl Begun {
         let mut random = rand::rng();
         let correlation = CorrelationId::accept(headers, header, &mut random);
         let trace = propagation.accept(headers, &mut random);
-        exchange.correlation_id = correlation.as_str().to_owned();
+        correlation.as_str().clone_into(&mut exchange.correlation_id);
         exchange.trace = Some(trace.clone());
-        Self { exchange, correlation, trace, farewell: None }
+        Self { exchange, correlation, trace, farewell: None, audited: None }
     }
 
     /// The span of the call to the CRM, to tell it.

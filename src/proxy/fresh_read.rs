@@ -32,13 +32,12 @@ pub(super) async fn fresh_read(
     path: &CanonicalPath,
     forwarding: &Forwarding<'_>,
 ) -> Result<(ResponseHeader, Vec<u8>), Refusal> {
-    let mut asked = from.clone();
-    asked.set_method(Method::GET);
+    let mut head = forwarding
+        .governed(from, &Method::GET, (path, None), 0)
+        .map_err(|_| Refusal::MalformedRequest)?;
     for name in OF_THE_WRITE {
-        asked.remove_header(&name);
+        head.remove_header(&name);
     }
-    asked.set_raw_path(path.as_str().as_bytes()).map_err(|_| Refusal::Internal)?;
-    let head = forwarding.governed(&asked, path, 0).map_err(|_| Refusal::MalformedRequest)?;
     let (response, mut answer) = gate.crm().call(&head, &Bytes::new()).await?;
     response_head::check(&response)?;
     if response.status != StatusCode::OK {

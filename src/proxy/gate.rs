@@ -11,6 +11,8 @@ use pingora_core::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
+use super::account;
+use super::activities::ObservedActivities;
 use super::admit::{self, Admitted, Connection};
 use super::budget::Budget;
 use super::call::{self, Failure};
@@ -23,6 +25,7 @@ use super::recording::Recorder;
 use super::refused::Refused;
 use super::request_head::Forwarding;
 use super::upstream::Crm;
+use crate::audit::Ledger;
 use crate::config::Limits;
 use crate::identity::{Identifier, ShownCertificate};
 use crate::policy::PolicyStore;
@@ -44,6 +47,8 @@ pub struct GateParts {
     pub recorder: Option<Recorder>,
     /// Where exchanges are accounted for.
     pub telemetry: Telemetry,
+    /// Where it is kept who was shown what.
+    pub ledger: Option<Ledger>,
 }
 
 /// The proxy application: one for the whole process, shared by all requests.
@@ -51,6 +56,7 @@ pub struct Gate {
     parts: GateParts,
     requests: Budget,
     held_bytes: Budget,
+    activities: Arc<ObservedActivities>,
 }
 
 impl Gate {
@@ -59,7 +65,7 @@ impl Gate {
     pub fn new(parts: GateParts) -> Self {
         let requests = Budget::new(parts.limits.requests);
         let held_bytes = Budget::new(parts.limits.held_total);
-        Self { parts, requests, held_bytes }
+        Self { parts, requests, held_bytes, activities: Arc::default() }
     }
 
     /// The file with the roots that the CRM's certificate is checked against.
@@ -86,6 +92,14 @@ impl Gate {
 
     pub(super) fn correlation_header(&self) -> &HeaderName {
         &self.parts.correlation_header
+    }
+
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
+        self.parts.ledger.as_ref()
+    }
+
+    pub(super) fn activities(&self) -> &Arc<ObservedActivities> {
+        &self.activities
     }
 
     pub(super) fn recorder(&self) -> Option<&Recorder> {
@@ -169,10 +183,11 @@ impl Gate {
 /// What became of a request on the street.
 enum Passage {
     Answered,
-    Open(OpenCall),
+    Open(Box<OpenCall>),
 }
 
 /// What pingora is told of an answer that was broken off. Holds no byte of it.
+#[expect(clippy::unnecessary_box_returns, reason = "pingora's `Result` holds boxed errors")]
 fn aborted(reason: Refusal) -> Box<Error> {
     let mut error = Error::explain(ErrorType::Custom("Aborted"), reason.name());
     error.as_down();
@@ -180,7 +195,7 @@ fn aborted(reason: Refusal) -> Box<Error> {
 }
 
 fn peer_address(session: &Session) -> Option<std::net::IpAddr> {
-    session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip())
+    session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip)
 }
 
 #[async_trait]
@@ -264,7 +279,7 @@ impl ProxyHttp for Gate {
             host: self.crm().host_header(),
         };
         forwarding.dress(head)?;
-        if context.open.as_ref().is_some_and(OpenCall::has_global_entries) {
+        if context.open.as_ref().is_some_and(|open| open.has_global_entries()) {
             // An encoded answer could not be filtered, and only the answer tells if it must be.
             head.insert_header(header::ACCEPT_ENCODING, "identity")?;
             head.remove_header(&header::RANGE);
@@ -363,6 +378,7 @@ impl ProxyHttp for Gate {
             begun.exchange.response_bytes = session.body_bytes_sent() as u64;
             begun.exchange.request_bytes = session.body_bytes_read() as u64;
         }
+        account::at_the_end(self, &begun);
         self.parts.telemetry.account(begun.exchange);
     }
 }

@@ -7,18 +7,28 @@ use moka::sync::Cache;
 
 use super::collector::{Collector, WatchList};
 use super::masking::{AnswerFilter, Masks};
+use super::scorer::Terms;
+use super::sightings::ActivityPaths;
 use crate::diagnostic::Finding;
 use crate::event::detect::Values;
+use crate::guard::Rights;
+use crate::guard::query::Sight;
 use crate::json::filter::{Filter, FilterLimits, Observer};
+use crate::json::path::FieldPath;
 use crate::mask::{KeyRing, Masker, NonceSequence, Strategy};
-
-use crate::policy::plan::{Interest, MaskSlot, Plan, Purpose, Scope};
+use crate::policy::plan::{Interest, MaskSlot, Plan, Purpose, Scope, folded};
+use crate::policy::query::QueryRules;
+use crate::policy::scoring::Told;
 use crate::policy::set::Role;
 use crate::policy::{GovernedRoute, PolicySet, RouteTable};
+use crate::score::ActivityRule;
 use crate::telemetry::Refusal;
 
 /// Most plans kept: a plan is one route for one set of roles and one purpose.
 const MOST_PLANS: u64 = 4096;
+
+/// Most paths that are watched in one record.
+const MOST_WATCHED: usize = 128;
 
 /// Most mask sets kept: one for a plan and a tenant.
 const MOST_MASK_SETS: u64 = 16_384;
@@ -31,6 +41,8 @@ pub struct Governance {
     keys: Option<Arc<KeyRing>>,
     /// By resource.
     watched: BTreeMap<String, Arc<WatchList>>,
+    /// By resource, company and roles.
+    terms: Cache<(String, Option<String>, Vec<String>), Arc<Terms>>,
     plans: Cache<PlanKey, Arc<Plan>>,
     masks: Cache<(PlanKey, String), Arc<[Masker]>>,
 }
@@ -69,11 +81,21 @@ impl Governance {
         if !findings.is_empty() {
             return Err(findings);
         }
-        let watched = set.resources.iter();
-        let watched =
-            watched.map(|(name, resource)| (name.clone(), Arc::new(WatchList::of(resource))));
+        let watched: BTreeMap<String, Arc<WatchList>> = set
+            .resources
+            .iter()
+            .map(|(name, resource)| {
+                let scored = scored_paths(&set, name);
+                (name.clone(), Arc::new(WatchList::of(resource, scored)))
+            })
+            .collect();
+        let findings = too_many_watched(&watched);
+        if !findings.is_empty() {
+            return Err(findings);
+        }
         Ok(Self {
-            watched: watched.collect(),
+            watched,
+            terms: Cache::new(MOST_PLANS),
             set,
             routes,
             keys,
@@ -86,6 +108,12 @@ impl Governance {
     #[must_use]
     pub fn set(&self) -> &PolicySet {
         &self.set
+    }
+
+    /// The key ring of the masks; `None` where there is none.
+    #[must_use]
+    pub fn keys(&self) -> Option<Arc<KeyRing>> {
+        self.keys.clone()
     }
 
     /// The declared routes.
@@ -120,7 +148,10 @@ impl Governance {
             }
         };
         // Without a role there is nothing that could give a right.
-        if scope.is_some() && (roles.is_empty() || roles.len() != key.roles.len()) {
+        if scope.is_some()
+            && key.purpose != Purpose::Registry
+            && (roles.is_empty() || roles.len() != key.roles.len())
+        {
             return Err(Refusal::Internal);
         }
         let watched = scope.and_then(|scope| self.watched.get(&scope.resource.name));
@@ -196,6 +227,57 @@ impl Governance {
         self.watched.get(resource).map(Arc::clone)
     }
 
+    /// How the leads of a resource are scored for some roles; `None` where it holds no leads.
+    pub(super) fn score_terms(
+        &self,
+        resource: &str,
+        tenant: Option<&str>,
+        roles: &[String],
+    ) -> Option<Arc<Terms>> {
+        let scoring = self.set.scoring.as_ref()?;
+        let plan = scoring.plan(resource, tenant)?;
+        // Companies without rules of their own share the terms.
+        let company = scoring.leads.get(resource)?.companies.keys();
+        let company = company.into_iter().find(|company| Some(company.as_str()) == tenant).cloned();
+        let key = (resource.to_owned(), company, roles.to_vec());
+        if let Some(terms) = self.terms.get(&key) {
+            return Some(terms);
+        }
+        let known: Vec<&Role> =
+            roles.iter().filter_map(|role| self.set.roles.get(role)).map(|role| &**role).collect();
+        // What cannot be worked out is told to nobody.
+        let told = scoring.told(&self.set, resource, &known, plan).unwrap_or(Told::NOTHING);
+        let watched = self.watched.get(resource)?;
+        let terms = Arc::new(Terms::new(scoring, plan, told, watched.paths()));
+        self.terms.insert(key, Arc::clone(&terms));
+        Some(terms)
+    }
+
+    /// What the records of a resource tell of the activities of leads.
+    pub(super) fn activity_paths(
+        &self,
+        resource: &str,
+        tenant: Option<&str>,
+    ) -> Option<ActivityPaths> {
+        let scoring = self.set.scoring.as_ref()?;
+        let watched = self.watched.get(resource)?;
+        let number = |path: &FieldPath| {
+            watched.paths().iter().position(|known| known.as_str() == path.as_str())
+        };
+        scoring.leads.keys().find_map(|leads| {
+            let plan = scoring.plan(leads, tenant)?;
+            let ActivityRule::Observed { resource: of, lead, at } = plan.activity_rule() else {
+                return None;
+            };
+            let at = match at {
+                Some(at) => Some(number(at)?),
+                None => None,
+            };
+            let lead = number(lead).filter(|_| of == resource)?;
+            Some(ActivityPaths { leads: leads.clone(), lead, at, plan: Arc::clone(plan) })
+        })
+    }
+
     /// Whether event rules want to know what records of a resource were before.
     pub(super) fn remembers(&self, resource: &str) -> bool {
         self.watched.get(resource).is_some_and(|watched| watched.remembers())
@@ -254,13 +336,20 @@ impl Governance {
         Ok(Filter::observed(Arc::clone(&plan.automaton), masks, observer, limits))
     }
 
-    /// What a request body on `route` may hold.
-    pub(super) fn write_plan(
-        &self,
-        route: &GovernedRoute,
+    /// What a request body on `route` may hold, and the masks of its fields.
+    pub(super) fn write_guard<'a>(
+        &'a self,
+        route: &'a GovernedRoute,
         roles: &[String],
-    ) -> Result<Arc<Plan>, Refusal> {
-        self.plan(&PlanKey::new(Some(route), roles, Purpose::Write))
+    ) -> Result<WriteGuard<'a>, Refusal> {
+        let plan = self.plan(&PlanKey::new(Some(route), roles, Purpose::Write))?;
+        let registry = self.plan(&PlanKey::new(Some(route), &[], Purpose::Registry))?;
+        Ok(WriteGuard { route, plan, registry, keys: self.keys.as_deref() })
+    }
+
+    /// What these roles may see of the resources.
+    pub(super) fn sight<'a>(&'a self, roles: &'a [String]) -> CallerSight<'a> {
+        CallerSight { governance: self, roles }
     }
 
     /// The masks of a plan for one tenant, by slot.
@@ -287,6 +376,102 @@ impl Governance {
     }
 }
 
+/// The inputs of the scores of a resource, for every company.
+fn scored_paths<'s>(set: &'s PolicySet, resource: &str) -> Vec<&'s FieldPath> {
+    let lead = set.scoring.as_ref().and_then(|scoring| scoring.leads.get(resource));
+    let plans = lead
+        .into_iter()
+        .flat_map(|lead| std::iter::once(&lead.plan).chain(lead.companies.values()));
+    let mut paths: Vec<&FieldPath> = plans.flat_map(|plan| plan.watched_paths()).collect();
+    // Activities name their lead and their time.
+    let leads = set.scoring.iter().flat_map(|scoring| scoring.leads.values());
+    let all = leads.flat_map(|lead| std::iter::once(&lead.plan).chain(lead.companies.values()));
+    for plan in all {
+        if let ActivityRule::Observed { resource: of, lead, at } = plan.activity_rule()
+            && of == resource
+        {
+            paths.extend(std::iter::once(lead).chain(at));
+        }
+    }
+    paths
+}
+
+/// Resources of which more is watched than there are bits for.
+fn too_many_watched(watched: &BTreeMap<String, Arc<WatchList>>) -> Vec<Finding> {
+    let too_many = watched.iter().filter(|(_, watched)| watched.paths().len() > MOST_WATCHED);
+    too_many
+        .map(|(name, watched)| {
+            let count = watched.paths().len();
+            let message = format!(
+                "events and scores of `{name}` look at {count} fields, more than {MOST_WATCHED}"
+            );
+            Finding::error("plan::too_many_watched", message)
+                .help("let companies score by the same fields, or let fewer rules read fields")
+        })
+        .collect()
+}
+
+/// What the guard of a write needs, kept together for as long as the write is decided.
+pub(super) struct WriteGuard<'a> {
+    route: &'a GovernedRoute,
+    plan: Arc<Plan>,
+    registry: Arc<Plan>,
+    keys: Option<&'a KeyRing>,
+}
+
+impl WriteGuard<'_> {
+    /// The rights of a caller of this tenant.
+    pub(super) fn rights<'g>(&'g self, tenant: &'g str) -> Result<Rights<'g>, Refusal> {
+        let route = self.route.declared().ok_or(Refusal::Internal)?;
+        Ok(Rights {
+            writes: self.route.resource.writes,
+            plan: &self.plan,
+            registry: &self.registry,
+            body: route.records_in_body(),
+            keys: self.keys,
+            tenant,
+        })
+    }
+}
+
+/// What a caller may see, for the guard of questions.
+pub(super) struct CallerSight<'a> {
+    governance: &'a Governance,
+    roles: &'a [String],
+}
+
+impl Sight for CallerSight<'_> {
+    fn rules(&self, resource: &str) -> Option<&QueryRules> {
+        self.governance.set.resources.get(resource).map(|resource| &resource.query)
+    }
+
+    /// A plan of [`Purpose::ReadPart`] is the same for every route of the resource.
+    fn plan(&self, resource: &str) -> Option<Arc<Plan>> {
+        let key = PlanKey {
+            route: Some((resource.to_owned(), 0)),
+            roles: self.roles.to_vec(),
+            purpose: Purpose::ReadPart,
+            observed: false,
+        };
+        self.governance.plan(&key).ok()
+    }
+
+    fn sees_all(&self, resource: &str) -> bool {
+        self.plan(resource).is_some_and(|plan| plan.sees_all())
+    }
+
+    fn knows(&self, resource: &str, name: &str) -> bool {
+        let set = &self.governance.set;
+        let Some(resource) = set.resources.get(resource) else { return false };
+        let is_it =
+            |path: &FieldPath| path.last_name().is_some_and(|known| folded(known) == folded(name));
+        let registered = resource.fields.iter().map(|field| &field.path);
+        let ruled = set.roles.values().filter_map(|role| role.resources.get(&resource.name));
+        let ruled = ruled.flat_map(|here| &here.entries).map(|entry| &entry.path);
+        registered.chain(&resource.id).chain(ruled).any(is_it)
+    }
+}
+
 /// Fields whose mask needs a key although no key ring is configured.
 fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
     if have_keys {
@@ -295,7 +480,7 @@ fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
     let fields = set.resources.values().flat_map(|resource| &resource.fields);
     fields
         .chain(&set.global.fields)
-        .filter(|field| field.strategy.as_ref().is_some_and(|strategy| strategy.needs_key()))
+        .filter(|field| field.strategy.as_ref().is_some_and(Strategy::needs_key))
         .map(|field| {
             Finding::error(
                 "plan::key_missing",

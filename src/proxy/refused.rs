@@ -35,18 +35,27 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         Refusal::MethodOverride => (S::BAD_REQUEST, "Method overrides are not accepted"),
         Refusal::Upgrade => (S::BAD_REQUEST, "Protocol upgrades are not accepted here"),
         Refusal::RequestJsonInvalid => (S::BAD_REQUEST, "The request body is not valid JSON"),
+        Refusal::RequestFormInvalid => {
+            (S::BAD_REQUEST, "The request body has more than one reading")
+        }
+        Refusal::BadQuery => (S::BAD_REQUEST, "The query has more than one reading"),
         Refusal::CredentialsMissing => (S::UNAUTHORIZED, "Credentials are required"),
         Refusal::CredentialsInvalid => (S::UNAUTHORIZED, "The credentials do not hold"),
         Refusal::TenantMismatch => (S::FORBIDDEN, "The request names another company"),
         Refusal::NoKnownRole => (S::FORBIDDEN, "No role of the caller is known"),
         Refusal::NoRoute => (S::FORBIDDEN, "No policy allows this route"),
         Refusal::FieldNotWritable => (S::FORBIDDEN, "A field may not be written"),
+        Refusal::OracleParam => (S::FORBIDDEN, "A field may not be asked by"),
+        Refusal::MaskedValueWriteback => (S::CONFLICT, "A masked value cannot be written back"),
+        Refusal::PreconditionUnknown => {
+            (S::PRECONDITION_FAILED, "The condition of the request cannot hold")
+        }
         Refusal::HeadTimeout | Refusal::BodyTimeout => {
             (S::REQUEST_TIMEOUT, "The request took too long to arrive")
         }
         Refusal::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "The request body is too large"),
         Refusal::RequestEncoded => (S::UNSUPPORTED_MEDIA_TYPE, "The request body is encoded"),
-        Refusal::RequestNotJson => (S::UNSUPPORTED_MEDIA_TYPE, "The request body is not JSON"),
+        Refusal::RequestNotJson => (S::UNSUPPORTED_MEDIA_TYPE, "The request body cannot be read"),
         Refusal::HeadTooLarge => {
             (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "The request head is too large")
         }
@@ -73,6 +82,7 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         | Refusal::HeldBytesExhausted
         | Refusal::PolicyNotReady
         | Refusal::KeysNotReady
+        | Refusal::AuditUnavailable
         | Refusal::Draining => (S::SERVICE_UNAVAILABLE, "Not available at the moment"),
         Refusal::UpstreamConnectTimeout
         | Refusal::UpstreamFirstByteTimeout

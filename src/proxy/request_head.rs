@@ -44,7 +44,11 @@ pub(super) fn check_raw(raw: &[u8]) -> Result<(), Refusal> {
     if !target.iter().all(u8::is_ascii_graphic) || target.contains(&b'#') {
         return malformed;
     }
-    let Some(authority) = authority_of(target) else { return malformed };
+    let authority = match form_of(target) {
+        Some(Form::Path) => None,
+        Some(Form::Absolute { authority }) => Some(authority),
+        None => return malformed,
+    };
     let (mut lengths, mut encodings) = (0, 0);
     for line in lines {
         let Some(line) = line else { return malformed };
@@ -83,11 +87,17 @@ pub(super) fn check_raw(raw: &[u8]) -> Result<(), Refusal> {
     if lengths + encodings > 1 { malformed } else { Ok(()) }
 }
 
-/// The host that an absolute-form target names, `Some(None)` for a plain path (or `*`), and `None`
-/// for a target of any other form. Behind the parser only the path is left of an absolute target.
-fn authority_of(target: &[u8]) -> Option<Option<&[u8]>> {
+/// A form of request target that goes on (RFC 9112, section 3.2).
+enum Form<'a> {
+    /// A path, or `*`.
+    Path,
+    /// A whole URL. Behind the parser only its path is left, so its host is compared here.
+    Absolute { authority: &'a [u8] },
+}
+
+fn form_of(target: &[u8]) -> Option<Form<'_>> {
     if target.starts_with(b"/") || target == b"*" {
-        return Some(None);
+        return Some(Form::Path);
     }
     let rest = [b"http://".as_slice(), b"https://"].into_iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
@@ -96,7 +106,7 @@ fn authority_of(target: &[u8]) -> Option<Option<&[u8]>> {
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
     let authority = rest.get(..end)?;
     let is_clear = !authority.is_empty() && !authority.iter().any(|byte| b"@\\".contains(byte));
-    is_clear.then_some(Some(authority))
+    is_clear.then_some(Form::Absolute { authority })
 }
 
 fn is_token(byte: u8) -> bool {
@@ -133,10 +143,22 @@ pub(super) fn check_governed(head: &RequestHeader) -> Result<(), Refusal> {
     {
         return Err(Refusal::MethodOverride);
     }
+    if !head.method.is_safe() && asks_for_validator(head) {
+        return Err(Refusal::PreconditionUnknown);
+    }
     if head.method == Method::CONNECT || head.headers.contains_key(header::UPGRADE) {
         return Err(Refusal::Upgrade);
     }
     Ok(())
+}
+
+/// Whether a write depends on a validator. Those of the CRM speak of the unfiltered record and are
+/// given to nobody, so a client can only have guessed one, and would learn whether it guessed right.
+fn asks_for_validator(head: &RequestHeader) -> bool {
+    let is_any = |value: &HeaderValue| value.as_bytes().trim_ascii() == b"*";
+    let conditions = head.headers.get_all(header::IF_MATCH);
+    let asks = conditions.iter().count() > 1 || !conditions.iter().all(is_any);
+    asks || head.headers.contains_key(header::IF_UNMODIFIED_SINCE)
 }
 
 fn names_method(query: &str) -> bool {
@@ -204,18 +226,17 @@ impl Forwarding<'_> {
     pub(super) fn governed(
         &self,
         from: &RequestHeader,
-        path: &CanonicalPath,
+        method: &Method,
+        (path, query): (&CanonicalPath, Option<&str>),
         body_length: usize,
     ) -> Result<RequestHeader> {
-        let target = path.with_query(from.uri.query());
-        let mut head = RequestHeader::build(
-            from.method.clone(),
-            target.as_bytes(),
-            Some(from.headers.len() + 6),
-        )?;
+        let target = path.with_query(query);
+        let mut head =
+            RequestHeader::build(method.clone(), target.as_bytes(), Some(from.headers.len() + 6))?;
         let by_hop = named_by_connection(&from.headers);
         for (name, value) in &from.headers {
-            if !is_withheld(name, &from.method) && !by_hop.contains(name) {
+            let is_withheld = is_withheld(name, value, method);
+            if !is_withheld && !by_hop.contains(name) {
                 head.append_header(name.clone(), value.clone())?;
             }
         }
@@ -226,7 +247,7 @@ impl Forwarding<'_> {
         }
         // An encoded answer could not be filtered.
         head.insert_header(header::ACCEPT_ENCODING, "identity")?;
-        if body_length > 0 || matches!(from.method, Method::POST | Method::PUT | Method::PATCH) {
+        if body_length > 0 || matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
             head.insert_header(header::CONTENT_LENGTH, body_length)?;
         }
         self.dress(&mut head)?;
@@ -256,7 +277,7 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 
 /// Headers that do not go on: for this hop only, about codings and ranges that we cannot filter,
 /// or conditions on validators that no client of ours can know.
-fn is_withheld(name: &HeaderName, method: &Method) -> bool {
+fn is_withheld(name: &HeaderName, value: &HeaderValue, method: &Method) -> bool {
     let for_this_hop = [
         header::CONNECTION,
         header::CONTENT_LENGTH,
@@ -272,16 +293,21 @@ fn is_withheld(name: &HeaderName, method: &Method) -> bool {
         HeaderName::from_static("http2-settings"),
     ];
     let unfilterable = [header::ACCEPT_ENCODING, header::RANGE, header::IF_RANGE];
-    // On a write they guard the write itself and must not get lost.
+    // A write that depends on one has been refused. What is left are `*`, which asks whether there
+    // is a record at all, and conditions that hold for whatever cannot be known.
     let validators = [
         header::IF_MATCH,
         header::IF_NONE_MATCH,
         header::IF_MODIFIED_SINCE,
         header::IF_UNMODIFIED_SINCE,
     ];
+    let is_moment = *name == header::IF_MODIFIED_SINCE;
+    let is_guess = *name == header::IF_NONE_MATCH && value.as_bytes().trim_ascii() != b"*";
     for_this_hop.contains(name)
         || unfilterable.contains(name)
         || (method.is_safe() && validators.contains(name))
+        || is_moment
+        || is_guess
 }
 
 #[cfg(test)]
@@ -388,6 +414,15 @@ mod tests {
         assert_eq!(refusal(&head("GET", "/?a=_method", &[])), None);
         for target in ["/?_method=PUT", "/?a=1&%5Fmethod=PUT", "/?_method"] {
             assert_eq!(refusal(&head("POST", target, &[])), Some(Refusal::MethodOverride));
+        }
+        for (name, value, is_refused) in [
+            ("If-Match", "\"guess\"", true),
+            ("If-Match", "*", false),
+            ("If-Unmodified-Since", "Wed, 25 Nov 2026 00:00:00 GMT", true),
+            ("If-None-Match", "\"guess\"", false),
+        ] {
+            let found = refusal(&head("PUT", "/", &[(name, value)]));
+            assert_eq!(found, is_refused.then_some(Refusal::PreconditionUnknown), "{name}");
         }
         let overriding = head("POST", "/", &[("X-HTTP-Method-Override", "PUT")]);
         assert_eq!(refusal(&overriding), Some(Refusal::MethodOverride));

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::component::{ComponentName, ComponentSet};
-use super::moment::{DateForm, Zone};
+use super::moment::{self, DateForm, Zone};
 use super::number::{Thousandths, common_multiple};
 use super::record::Tree;
 use super::rules::{ActivityRule, InputPath, Rules, Signal, Weights};
+use super::value::Raw;
 use super::{FULL_ACTIVITIES, VERSION};
 use crate::json::path::FieldPath;
 
@@ -235,6 +236,13 @@ impl ScoringPlan {
     #[must_use]
     pub fn activity_rule(&self) -> &ActivityRule {
         &self.activities
+    }
+
+    /// The moment that the JSON text of a date says, read as the dates of its records are.
+    #[must_use]
+    pub fn moment(&self, text: &[u8]) -> Option<time::OffsetDateTime> {
+        let moment = moment::read(&Raw::read(text), self.zone, &self.date_forms)?;
+        time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(moment) * 1_000_000).ok()
     }
 
     /// What each component can contribute.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora_core::apps::{HttpServerApp, ServerApp};
+use pingora_core::apps::{HttpServerApp, ReusedHttpStream, ServerApp};
 use pingora_core::listeners::TlsAccept;
 use pingora_core::listeners::tls::Acceptor;
 use pingora_core::protocols::http::ServerSession;
@@ -64,18 +64,14 @@ async fn open(
     let digest = SocketDigest::from_raw_fd(descriptor);
     digest.peer_addr.set(Some(peer.into())).ok()?;
     connection.set_socket_digest(digest);
-    match tls {
-        Some(acceptor) => {
-            let connection = handshake_with_callback(&acceptor, connection, &KeepCertificate);
-            let connection = connection.await.ok()?;
-            let is_http2 = matches!(connection.selected_alpn_proto(), Some(ALPN::H2));
-            Some((Box::new(connection), is_http2))
-        }
-        None => {
-            let is_http2 = speaks_http2(&mut connection).await?;
-            Some((Box::new(connection), is_http2))
-        }
+    if let Some(acceptor) = tls {
+        let handshake = handshake_with_callback(&acceptor, connection, &KeepCertificate);
+        let connection = handshake.await.ok()?;
+        let is_http2 = matches!(connection.selected_alpn_proto(), Some(ALPN::H2));
+        return Some((Box::new(connection), is_http2));
     }
+    let is_http2 = speaks_http2(&mut connection).await?;
+    Some((Box::new(connection), is_http2))
 }
 
 /// Keeps what a verified certificate says beside the connection, for each of its requests.
@@ -118,7 +114,7 @@ async fn serve_http1(connection: Stream, app: &Arc<HttpProxy<Gate>>, stopping: &
     // answered (RFC 9112, section 9.3.2).
     session.set_pipelining_enabled(true);
     let mut next = app.process_new_http(session, stopping).await;
-    while let Some((connection, settings)) = next.map(|reused| reused.consume()) {
+    while let Some((connection, settings)) = next.map(ReusedHttpStream::consume) {
         let mut session = ServerSession::new_http1(connection);
         if let Some(settings) = settings {
             settings.apply_to_session(&mut session);

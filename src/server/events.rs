@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::traced::Traced;
 use super::{StartError, stopped};
 use crate::config;
 use crate::event::dispatch::{DispatchObserver, Dispatcher, Schedule, Service, SystemClock};
@@ -72,7 +73,10 @@ impl Events {
             }
             message
         })?;
-        let sinks: Vec<Arc<dyn Sink>> = sinks.into_iter().map(Arc::from).collect();
+        let traced = |sink: Box<dyn Sink>| -> Arc<dyn Sink> {
+            Arc::new(Traced { sink: Arc::from(sink), telemetry: telemetry.clone() })
+        };
+        let sinks: Vec<Arc<dyn Sink>> = sinks.into_iter().map(traced).collect();
         let plans = sinks.iter().map(|sink| SinkPlan {
             name: sink.name().to_owned(),
             role: sink.role().to_owned(),

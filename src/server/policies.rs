@@ -200,6 +200,6 @@ impl ReloadSignal {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

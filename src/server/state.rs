@@ -1,17 +1,20 @@
-//! What outlives the process: the store in the data folder.
+//! What outlives the process: the store in the data folder, and the audit ledger in it.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::StartError;
+use super::policies::Policies;
 use crate::admin::{Condition, Readiness};
+use crate::audit::{self, Ledger, LedgerParts};
+use crate::config::Audit;
 use crate::event::{journal, seen};
 use crate::store::{Fault, Health, Options, Schema, Store, StoreObserver};
 use crate::telemetry::{StoreCommitted, StoreFailed, StoreHealth, Telemetry};
 
 /// The tables of every room that keeps something.
-const SCHEMAS: &[Schema] = &[journal::SCHEMA, seen::SCHEMA];
+const SCHEMAS: &[Schema] = &[journal::SCHEMA, seen::SCHEMA, audit::SCHEMA];
 
 /// Opens the store. Blocks.
 pub(super) fn open(
@@ -24,6 +27,24 @@ pub(super) fn open(
     let options = Options { observer: Some(Arc::new(observer)), ..Options::default() };
     Store::open(folder, SCHEMAS, &options)
         .map_err(|error| StartError::Settings(vec![format!("`data_dir`: {error}")]))
+}
+
+/// Starts the audit ledger in an open store.
+pub(super) fn ledger(
+    settings: Audit,
+    store: &Store,
+    policies: &Policies,
+    telemetry: &Telemetry,
+) -> Result<Ledger, StartError> {
+    let in_force = policies.store();
+    let parts = LedgerParts {
+        store: store.clone(),
+        settings,
+        keys: Box::new(move || in_force.current()?.snapshot.keys()),
+        telemetry: telemetry.clone(),
+    };
+    Ledger::start(parts)
+        .map_err(|_| "the thread of the audit ledger cannot be started".to_owned().into())
 }
 
 /// Tells of the store what others need to know.

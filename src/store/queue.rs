@@ -21,6 +21,8 @@ pub(super) struct Queue {
 
 struct State {
     waiting: Jobs,
+    /// Whether somebody waits for some of it.
+    is_awaited: bool,
     is_closed: bool,
 }
 
@@ -37,20 +39,27 @@ pub(super) enum Taken {
 
 impl Queue {
     pub(super) fn new(capacity: usize) -> Self {
-        let state = State { waiting: Vec::new(), is_closed: false };
+        let state = State { waiting: Vec::new(), is_awaited: false, is_closed: false };
         Self { capacity, state: Mutex::new(state), arrived: Condvar::new() }
     }
 
     pub(super) fn push(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
-        self.push_within(job, self.capacity)
+        self.push_within(job, self.capacity, 1)
     }
 
-    /// Takes work only as long as half of the queue is free.
-    pub(super) fn push_below_half(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
-        self.push_within(job, self.capacity / 2)
+    /// Takes work that nobody waits for, as long as half of the queue is free. It goes with the
+    /// next work that somebody waits for, and begins by itself when it is much.
+    pub(super) fn push_soon(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
+        self.push_within(job, self.capacity / 2, self.capacity / 4)
     }
 
-    fn push_within(&self, job: Box<dyn Job>, capacity: usize) -> Result<(), StoreError> {
+    /// The writer is woken where `enough` wait.
+    fn push_within(
+        &self,
+        job: Box<dyn Job>,
+        capacity: usize,
+        enough: usize,
+    ) -> Result<(), StoreError> {
         let mut state = self.lock();
         if state.is_closed {
             return Err(StoreError::Stopped);
@@ -59,21 +68,26 @@ impl Queue {
             return Err(StoreError::Busy);
         }
         state.waiting.push(job);
-        drop(state);
-        self.arrived.notify_one();
+        if state.waiting.len() >= enough {
+            state.is_awaited = true;
+            drop(state);
+            self.arrived.notify_one();
+        }
         Ok(())
     }
 
-    /// Waits for work and moves all of it into `batch`, which must be empty.
+    /// Waits for work that somebody waits for, and then moves all that there is into `batch`, which
+    /// must be empty. What nobody waits for is taken after `limit` by itself.
     pub(super) fn take(&self, batch: &mut Jobs, limit: Duration) -> Taken {
         let state = self.lock();
-        let has_nothing = |state: &mut State| state.waiting.is_empty() && !state.is_closed;
+        let has_nothing = |state: &mut State| !state.is_awaited && !state.is_closed;
         let (mut state, _) = self
             .arrived
             .wait_timeout_while(state, limit, has_nothing)
             .unwrap_or_else(PoisonError::into_inner);
         if !state.waiting.is_empty() {
             std::mem::swap(&mut state.waiting, batch);
+            state.is_awaited = false;
             return Taken::Jobs;
         }
         if state.is_closed { Taken::Closed } else { Taken::Nothing }

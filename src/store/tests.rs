@@ -200,6 +200,34 @@ async fn more_than_fits_is_refused_and_what_may_be_lost_leaves_half_free() {
     assert_eq!(numbers(&store), [0, 1, 10, 11]);
 }
 
+/// What nobody waits for costs no fsync of its own, as long as there is anything else to do.
+#[tokio::test]
+async fn work_that_may_be_lost_rides_along() {
+    let folder = TempDir::new().unwrap();
+    let look = Duration::from_secs(600);
+    let store = open_with(folder.path(), &Options { look, ..options() });
+    let before = store.figures().commits;
+    for round in 0..5 {
+        store.commit_soon(move |transaction| insert(transaction, round));
+        // Time enough for a writer that begins too early.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        store.commit(move |transaction| insert(transaction, 100 + round)).await.unwrap();
+    }
+    assert_eq!(store.figures().commits - before, 5);
+    assert_eq!(numbers(&store), [0, 1, 2, 3, 4, 100, 101, 102, 103, 104]);
+}
+
+#[tokio::test]
+async fn work_that_may_be_lost_is_done_at_the_next_look() {
+    let folder = TempDir::new().unwrap();
+    let look = Duration::from_millis(50);
+    let store = open_with(folder.path(), &Options { look, ..options() });
+    store.commit_soon(|transaction| insert(transaction, 1));
+    while numbers(&store).is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test]
 async fn work_is_done_although_nobody_waits_for_it_and_before_closing() {
     let folder = TempDir::new().unwrap();

@@ -45,6 +45,19 @@ impl Moment {
     }
 }
 
+/// How many fields of a request body were not written as they came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// Taken out.
+    pub stripped: u64,
+    /// Kept as the CRM has them.
+    pub kept: u64,
+    /// Turned back from a mask.
+    pub detokenized: u64,
+    /// Written although the policy says that they may not be.
+    pub reported: u64,
+}
+
 /// One request and what became of it.
 ///
 /// Made by [`Telemetry::begin`](super::Telemetry::begin), ended by
@@ -84,6 +97,10 @@ pub struct Exchange {
     pub hidden: u64,
     /// Ids of the domain events that the request caused.
     pub events: Vec<uuid::Uuid>,
+    /// What became of the fields of the request body.
+    pub written: Written,
+    /// How many query parameters were taken out.
+    pub parameters_dropped: u64,
     /// Bytes of the request body read.
     pub request_bytes: u64,
     /// Bytes of the response body sent.
@@ -127,6 +144,8 @@ impl Exchange {
             masked: 0,
             hidden: 0,
             events: Vec::new(),
+            written: Written::default(),
+            parameters_dropped: 0,
             request_bytes: 0,
             response_bytes: 0,
             refusal: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tracing::Level;
 
+use super::exchange::bounded;
 use super::metrics::Named;
 use super::note::Note;
 use super::{Entry, Telemetry};
@@ -15,6 +16,9 @@ use crate::identity::Asked;
 
 /// Findings repeated in the log line of a failed reload.
 const MOST_FAULTS: usize = 5;
+
+/// Longest name of a field in a log line.
+const LONGEST_FIELD: usize = 128;
 
 pub(super) fn note(level: Level, message: &str) -> Note {
     Note::new(OffsetDateTime::now_utc(), level, "fieldgate", message)
@@ -93,6 +97,34 @@ impl IdentityAsked {
     /// Tells it.
     pub fn emit(self, telemetry: &Telemetry) {
         telemetry.inner.metrics.identity_asked(self.0);
+    }
+}
+
+/// A write went through although the policy says that it may not (`writes: report`).
+#[derive(Debug, Clone)]
+pub struct WriteReported {
+    /// The template of the route.
+    pub route: Arc<str>,
+    /// The id of the request.
+    pub correlation_id: String,
+    /// The roles of the caller.
+    pub roles: Vec<String>,
+    /// The fields, by their names.
+    pub fields: Vec<String>,
+}
+
+impl WriteReported {
+    /// Tells it. The metric is counted with the exchange.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        let fields: Vec<String> =
+            self.fields.iter().map(|name| bounded(name, LONGEST_FIELD)).collect();
+        telemetry.note(
+            note(Level::WARN, "a write that the policy does not allow was let through")
+                .with("route", self.route.as_ref())
+                .with("correlation_id", self.correlation_id.as_str())
+                .with("roles", self.roles.join(","))
+                .with("fields", fields.join(", ")),
+        );
     }
 }
 
@@ -451,6 +483,25 @@ mod tests {
             &json!({
                 "level": "ERROR", "message": "policies refused, the last good ones stay in force",
                 "policy_revision": "abc", "faults": 9, "first_faults": first_faults
+            }),
+        );
+    }
+
+    #[test]
+    fn a_write_that_is_only_reported() {
+        let happening = WriteReported {
+            route: "/api/v1/leads/{id}/".into(),
+            correlation_id: "abc-1".to_owned(),
+            roles: vec!["sales_rep".to_owned()],
+            fields: vec!["ssn".to_owned(), "owner.email".to_owned()],
+        };
+        check(
+            |telemetry| happening.emit(telemetry),
+            &json!({
+                "level": "WARN",
+                "message": "a write that the policy does not allow was let through",
+                "route": "/api/v1/leads/{id}/", "correlation_id": "abc-1",
+                "roles": "sales_rep", "fields": "ssn, owner.email"
             }),
         );
     }

@@ -36,6 +36,8 @@ pub(super) struct Metrics {
     response_bytes: IntCounter,
     fields_masked: IntCounterVec,
     fields_hidden: IntCounterVec,
+    write_fields: [IntCounter; 4],
+    query_parameters_dropped: IntCounter,
     refusals: HashMap<Refusal, IntCounter>,
     identified: HashMap<SourceKind, IntCounter>,
     identifications: IntCounterVec,
@@ -118,6 +120,7 @@ impl Metrics {
         let maker = Maker { registry: &registry };
         let fields_masked = maker.counters(&catalogue::FIELDS_MASKED)?;
         let fields_hidden = maker.counters(&catalogue::FIELDS_HIDDEN)?;
+        let write_fields = maker.counters(&catalogue::WRITE_FIELDS)?;
         let refusals = maker.counters(&catalogue::REFUSALS)?;
         let identifications = maker.counters(&catalogue::IDENTIFICATIONS)?;
         let identity_questions = maker.counters(&catalogue::IDENTITY_QUESTIONS)?;
@@ -176,6 +179,9 @@ impl Metrics {
             }),
             fields_masked,
             fields_hidden,
+            write_fields: catalogue::WRITE_OUTCOMES
+                .map(|outcome| write_fields.with_label_values(&[outcome])),
+            query_parameters_dropped: maker.counter(&catalogue::QUERY_PARAMETERS_DROPPED)?,
             // Every reason is there from the start, so that its first increase is seen as one.
             refusals: Refusal::ALL
                 .iter()
@@ -290,6 +296,12 @@ impl Metrics {
         if let Some(outcome) = exchange.identification {
             self.identification(outcome);
         }
+        let written = exchange.written;
+        let counts = [written.stripped, written.kept, written.detokenized, written.reported];
+        for (counter, count) in self.write_fields.iter().zip(counts) {
+            counter.inc_by(count);
+        }
+        self.query_parameters_dropped.inc_by(exchange.parameters_dropped);
         if let Some(counter) = exchange.refusal.and_then(|refusal| self.refusals.get(&refusal)) {
             counter.inc();
         }

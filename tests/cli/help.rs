@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::harness::{check, finish, program, run};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 22] = [
     "",
     "run",
     "demo",
@@ -14,6 +14,11 @@ const COMMANDS: [&str; 17] = [
     "score explain",
     "keys",
     "keys new",
+    "audit",
+    "audit query",
+    "audit verify",
+    "audit subject",
+    "audit export",
     "events",
     "events list",
     "events show",

@@ -1,6 +1,8 @@
 //! The program as a shell sees it: help, exit codes, output.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 mod harness;

@@ -1,6 +1,7 @@
 //! The gate as a process of its own, which can be killed.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,7 +12,7 @@ use sha2::{Digest, Sha256};
 /// Longest time until a gate that was killed serves again.
 const MOST_RESTART: Duration = Duration::from_secs(5);
 
-/// The files of a gate; they outlive its processes.
+/// The files of a gate; they outlive its processes. `log` holds what the last one said.
 pub(crate) struct Home {
     pub(crate) folder: PathBuf,
 }
@@ -89,11 +90,12 @@ impl Home {
             .stderr(Stdio::inherit())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut log = File::create(self.folder.join("log")).unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut lines = lines.inspect(move |line| writeln!(log, "{line}").unwrap());
         let mut address = |purpose: &str| {
             lines
                 .by_ref()
-                .map_while(Result::ok)
                 .filter_map(|line| serde_json::from_str::<serde_json::Value>(&line).ok())
                 .find(|line| line["message"] == "listening" && line["purpose"] == purpose)
                 .map(|line| line["address"].as_str().unwrap().parse().unwrap())

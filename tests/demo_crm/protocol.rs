@@ -54,7 +54,7 @@ async fn any_known_token_sees_everything_and_no_other_sees_anything() {
     let missing = "Authentication credentials were not provided.";
     let cases = [
         (None, missing),
-        (Some("Basic ZGVtby1hZG1pbg=="), missing),
+        (Some("Basic ZGVtby1hZG1pbg=="), "Invalid username/password."),
         (Some("demo-admin"), missing),
         (Some("Bearer demo-nobody"), "Invalid token."),
         (Some("Bearer "), missing),

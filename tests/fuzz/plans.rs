@@ -10,7 +10,8 @@ use fieldgate::json::navigate::Slot;
 use fieldgate::json::path::FieldPath;
 use fieldgate::policy::emits::Events;
 use fieldgate::policy::plan::{Plan, Purpose, Scope};
-use fieldgate::policy::set::{Entry, Global, Origin, Resource, Role, RoleResource, Route};
+use fieldgate::policy::query::QueryRules;
+use fieldgate::policy::set::{Entry, Global, Origin, Resource, Role, RoleResource, Route, Writes};
 use fieldgate::policy::{Combine, Mode};
 
 use super::document::Document;
@@ -34,12 +35,16 @@ pub(crate) fn plan(
         name: "thing".into(),
         id: None,
         combine: Combine::default(),
+        writes: Writes::default(),
+        query: QueryRules::default(),
         routes: vec![Route {
             methods: vec![http::Method::GET],
             path: "/".into(),
             records: path(records),
             envelope: Vec::new(),
             write: None,
+            body: None,
+            is_search: false,
         }],
         fields: Vec::new(),
         emits: Vec::new(),

@@ -14,7 +14,9 @@ mod key_ring;
 mod masks;
 mod plans;
 mod policy_files;
+mod query_guard;
 mod sidecar_config;
+mod write_back;
 mod write_guard;
 
 pub use canonical_path::canonical_path;
@@ -26,7 +28,9 @@ pub use json_tokenizer::json_tokenizer;
 pub use key_ring::key_ring;
 pub use masks::masks;
 pub use policy_files::policy_files;
+pub use query_guard::query_guard;
 pub use sidecar_config::sidecar_config;
+pub use write_back::write_back;
 pub use write_guard::write_guard;
 
 /// Tries one input.
@@ -45,7 +49,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("key_ring", key_ring),
     ("masks", masks),
     ("policy_files", policy_files),
+    ("query_guard", query_guard),
     ("sidecar_config", sidecar_config),
+    ("write_back", write_back),
     ("write_guard", write_guard),
 ];
 

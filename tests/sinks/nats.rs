@@ -1,4 +1,4 @@
-//! NATS JetStream: what is published, once each through kills, and which streams get nothing.
+//! NATS `JetStream`: what is published, once each through kills, and which streams get nothing.
 
 use std::collections::BTreeMap;
 use std::path::Path;

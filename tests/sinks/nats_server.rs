@@ -20,7 +20,7 @@ pub(crate) struct NatsServer {
 }
 
 impl NatsServer {
-    /// A server with JetStream; `settings` are lines of its configuration.
+    /// A server with `JetStream`; `settings` are lines of its configuration.
     pub(crate) fn start(settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let child = run(folder.path(), 0, 0, settings);

@@ -5,7 +5,7 @@ use super::harness::*;
 
 const LEAD: &str = "/api/v1/leads/1/";
 
-/// What a gate makes of one scripted answer to `method`, asked as a sales_rep.
+/// What a gate makes of one scripted answer to `method`, asked as a sales representative.
 async fn seen(method: &str, answer: &[u8], pace: Pace) -> (Answered, Gate) {
     let upstream = Upstream::scripted(answer, pace).await;
     let gate = gate(&upstream).start().await;

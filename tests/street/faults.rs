@@ -9,7 +9,7 @@ use super::harness::*;
 const LEAD: &str = "/api/v1/leads/1/";
 const SECRET: &str = "canary-secret";
 
-/// Bytes of an answer's head and body; the body holds the canary in a place that a sales_rep may
+/// Bytes of an answer's head and body; the body holds the canary in a place that the caller may
 /// see, so that nothing but the refusal keeps it from leaving.
 fn with_length(headers: &str, body: &[u8]) -> Vec<u8> {
     let mut answer =

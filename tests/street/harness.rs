@@ -202,7 +202,7 @@ pub(crate) struct Gate {
     pub(crate) admin: SocketAddr,
     pub(crate) folder: TempDir,
     log: MemoryLog,
-    telemetry: Telemetry,
+    pub(crate) telemetry: Telemetry,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
@@ -344,6 +344,13 @@ impl Gate {
         }
     }
 
+    /// [`stop`](Self::stop), with its folder kept to look into.
+    pub(crate) async fn stop_and_keep(mut self) -> TempDir {
+        let folder = std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap());
+        self.stop().await;
+        folder
+    }
+
     /// Everything logged so far.
     pub(crate) fn logged(&self) -> String {
         assert!(self.telemetry.flush(Duration::from_secs(10)));
@@ -435,6 +442,13 @@ impl Ask {
         self.body = body.to_vec();
         let length = self.body.len().to_string();
         self.header("Content-Length", &length)
+    }
+
+    /// With a body under any label.
+    pub(crate) fn body(mut self, label: &str, body: &str) -> Self {
+        self.body = body.as_bytes().to_vec();
+        let length = self.body.len().to_string();
+        self.header("Content-Type", label).header("Content-Length", &length)
     }
 
     pub(crate) async fn send(self) -> Answered {

@@ -143,6 +143,7 @@ async fn members_are_found_whatever_their_spelling_place_and_type() {
             r#"{"x":[{"y":{"phone":"***-****-9876"}}]}"#,
         ),
         (r#"{"custom_fields":{"a":"canary-1x"}}"#, r#"{"custom_fields":{}}"#),
+        (r#"{"email":["canary-1@x.org",{"a":"canary-2"}]}"#, r#"{"email":"[REDACTED]"}"#),
         (r#"{"phone":null,"email":""}"#, r#"{"phone":null,"email":""}"#),
     ];
     for pace in PACES {

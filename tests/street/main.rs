@@ -1,20 +1,39 @@
 //! The street through real sockets: an upstream, Fieldgate and a client, all on free ports.
 
 #![cfg(test)]
+#![allow(
+    clippy::string_slice,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::needless_for_each,
+    clippy::wrong_self_convention,
+    clippy::inconsistent_struct_constructor,
+    reason = "short tests matter more here than speed, and a panic is a failure"
+)]
 
 mod answers;
+mod attack;
+mod callers;
 mod canary;
+mod collector;
 mod drain;
 mod faults;
+mod guarded_writes;
 mod harness;
 mod heads;
+mod ledger;
 mod limits;
 mod lists;
 mod memory;
 mod passthrough;
 mod program;
+mod prometheus;
 mod protocol;
+mod questions;
 mod raw;
 mod reload;
 mod roles;
+mod scores;
+mod spellings;
+mod traces;
 mod writes;

@@ -1,5 +1,8 @@
 //! Routes that are no API: open to everybody, but global entries hold there too.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::harness::*;
 
 const GLOBAL: &str = r#"
@@ -53,4 +56,44 @@ async fn anything_else_passes_as_it_is() {
     let (answered, _) = ask("text/html", "<form>password</form>", Pace::OnePacket).await;
     assert_eq!((answered.status, answered.text()), (200, "<form>password</form>"));
     assert_eq!(answered.header("ETag"), Some("\"raw\""));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_socket_is_for_routes_that_nobody_governs() {
+    let upstream = Upstream::connections(|mut stream, seen| async move {
+        let Some(request) = read_message(&mut stream).await else { return };
+        seen.lock().unwrap().push(String::from_utf8_lossy(&request).into_owned());
+        let accepted =
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+        stream.write_all(accepted.as_bytes()).await.unwrap();
+        let (mut reading, mut writing) = stream.split();
+        let _ = tokio::io::copy(&mut reading, &mut writing).await;
+    })
+    .await;
+    let global = "passthrough: [{ methods: [GET], path: /socket/ }]\n";
+    let gate = gate(&upstream).file("policies/global.yaml", global).start().await;
+    let mut stream = TcpStream::connect(gate.data).await.unwrap();
+    let ask =
+        "GET /socket/ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    let mut said = false;
+    within(async {
+        while !read.ends_with(b"hello") {
+            let mut buffer = [0; 1024];
+            let count = stream.read(&mut buffer).await.unwrap();
+            assert!(count > 0, "{}", String::from_utf8_lossy(&read));
+            read.extend_from_slice(&buffer[..count]);
+            if !said && read.ends_with(b"\r\n\r\n") {
+                said = true;
+                stream.write_all(b"hello").await.unwrap();
+            }
+        }
+    })
+    .await;
+    assert!(read.starts_with(b"HTTP/1.1 101 "));
+
+    let governed = gate.get("/api/v1/leads/1/").as_role("admin").header("Upgrade", "websocket");
+    governed.send().await.expect_problem(400, "upgrade");
+    assert_eq!(upstream.heads().len(), 1);
 }

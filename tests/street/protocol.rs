@@ -277,6 +277,27 @@ async fn a_fault_in_a_long_answer_resets_its_stream_and_no_other() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_opened_only_to_be_reset_cost_nobody_else() {
+    let upstream = kept_upstream(json_answer(RECORD)).await;
+    let gate = gate(&upstream).start().await;
+    let uri = format!("http://{}{LEAD}", gate.data);
+    for _ in 0..3 {
+        let sender = http2(TcpStream::connect(gate.data).await.unwrap()).await;
+        for _ in 0..1_000 {
+            let Ok(mut sender) = within(sender.clone().ready()).await else { break };
+            let request = http::Request::get(&uri).header("authorization", "Bearer demo-admin");
+            match sender.send_request(request.body(()).unwrap(), true) {
+                Ok((_, mut stream)) => stream.send_reset(h2::Reason::CANCEL),
+                Err(_) => break,
+            }
+        }
+    }
+    let sender = http2(TcpStream::connect(gate.data).await.unwrap()).await;
+    let answered = within(ask(&sender, &uri, "support", &[])).await;
+    assert_eq!(String::from_utf8(answered.body).unwrap(), shown("support"));
+}
+
 // --- TLS ----------------------------------------------------------------------------------------
 
 /// A certificate of its own for `name`, and its key, as PEM.

@@ -194,6 +194,24 @@ fn configuration(addresses: &Addresses) -> String {
              tenant: {TENANT}\n"
         );
     }
+    text.push_str(
+        "  # People: by session, user and password, or API key; the CRM is asked who they are.\n  \
+         # curl -u ann:demo-admin ...\n  \
+         - who_am_i:\n      \
+         path: /api/v1/me/\n      \
+         credentials: { cookies: [sessionid], headers: [X-Api-Key], authorization: [basic] }\n      \
+         subject: $.username\n      \
+         roles: $.groups[*].name\n      \
+         tenant: $.company.slug\n      \
+         forget: [/logout/, /password/]\n    \
+         roles:\n      \
+         map:\n        \
+         CRM Admins: admin\n        \
+         Sales: sales_rep\n        \
+         Marketing: marketing\n        \
+         Finance: finance\n        \
+         Support: support\n",
+    );
     text + &format!(
         "policies: policies\n\
          keys: keys.yaml\n\

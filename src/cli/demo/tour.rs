@@ -152,7 +152,7 @@ impl Tour {
         let data = event.get("data").cloned().unwrap_or_default();
         let stages = [data.get("old_stage"), data.get("new_stage")];
         step.line(format!(
-            "{QUIET}the receiver got:{QUIET:#} deal.stage_changed of {}: {} to {}",
+            "{QUIET}received:{QUIET:#} deal.stage_changed of {}: {} to {}",
             event.get("subject").and_then(Json::as_str).unwrap_or_default(),
             stages[0].cloned().unwrap_or_default(),
             stages[1].cloned().unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! `webhook`: events over HTTP, signed.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use data_encoding::BASE64;
 use http::HeaderName;
@@ -46,7 +47,7 @@ pub(super) fn read(
     let mode = at.or("mode", value::word(&ContentMode::ALL), ContentMode::Structured);
     let secrets = at.required("secrets", secrets);
     let allow = at.optional("allow", |reader, node, name| each(reader, node, name, allowed));
-    let ca = at.optional("tls", tls).flatten();
+    let ca = at.optional("tls", tls).and_then(|tls| tls.ca);
     let timeout = at.or("timeout", value::timeout, Webhook::TIMEOUT);
     let headers = at.or("headers", headers, Vec::new());
     let parallel = at.or("parallel", value::count(1..=256), Webhook::PARALLEL);
@@ -95,11 +96,16 @@ fn receiver(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<HttpUrl>
     Some(url)
 }
 
-fn tls(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Option<std::path::PathBuf>> {
+/// `webhook.tls`.
+struct Tls {
+    ca: Option<PathBuf>,
+}
+
+fn tls(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Tls> {
     let mut at = Section::open(reader, node, name)?;
     let ca = at.optional("ca", value::file(files::certificates));
     at.close();
-    Some(ca)
+    Some(Tls { ca })
 }
 
 fn secrets(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Vec<SecretSlice<u8>>> {

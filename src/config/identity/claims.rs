@@ -15,6 +15,17 @@ pub(super) fn read(at: &mut Section<'_, '_, '_>, usual_roles: &str) -> ClaimName
     }
 }
 
+/// Tokens of an issuer that serves more than this CRM open it too, unless they must name it.
+pub(super) fn warn_of_any_audience(at: &mut Section<'_, '_, '_>) {
+    if at.is_written("audience") {
+        return;
+    }
+    let finding = Finding::warning("config::no_audience", "tokens for any audience are accepted")
+        .label("this source names no `audience`")
+        .help("set `audience` to the name that the issuer gives this CRM, or tokens meant for another service open it too");
+    at.report(finding, &[]);
+}
+
 /// The name of a claim; dots walk into objects.
 fn claim(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<String> {
     let claim = value::text(reader, node, name)?;

@@ -21,6 +21,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<I
     let audience = at.optional("audience", value::text);
     let claims = claims::read(&mut at, Introspection::ROLES_CLAIM);
     let keep = keep::read(&mut at, Introspection::TTL);
+    claims::warn_of_any_audience(&mut at);
     at.close();
     Some(Introspection {
         endpoint: endpoint?,

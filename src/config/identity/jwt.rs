@@ -20,12 +20,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<J
     let leeway = at.or("leeway", value::duration(Duration::ZERO..=Jwt::MAX_LEEWAY), Jwt::LEEWAY);
     let claims = claims::read(&mut at, Jwt::ROLES_CLAIM);
     at.refuse_secret("secret", "put the secret into a file and name it in `key`");
-    if !at.is_written("audience") {
-        let finding = Finding::warning("config::no_audience", "tokens for any audience are accepted")
-            .label("this source names no `audience`")
-            .help("set `audience` to the name that the issuer gives this CRM, or tokens meant for another service open it too");
-        at.report(finding, &[]);
-    }
+    claims::warn_of_any_audience(&mut at);
     at.close();
     Some(Jwt { keys: keys?, issuer, audience, leeway, claims })
 }

@@ -94,7 +94,7 @@ pub struct EventSink {
 pub enum EventSinkKind {
     /// HTTP POST with a Standard Webhooks signature.
     Webhook(Webhook),
-    /// A JetStream stream.
+    /// A `JetStream` stream.
     Nats(NatsStream),
     /// A file of JSON lines.
     File(LineFile),

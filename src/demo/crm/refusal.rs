@@ -18,6 +18,8 @@ pub(super) enum Refusal {
     Anonymous,
     /// A token that nobody has.
     UnknownToken,
+    /// A name and a password that do not belong together.
+    WrongPassword,
     /// No such path or record.
     NotFound,
     /// No such page.
@@ -58,6 +60,7 @@ impl IntoResponse for Refusal {
         match self {
             Self::Anonymous => unauthorized("Authentication credentials were not provided."),
             Self::UnknownToken => unauthorized("Invalid token."),
+            Self::WrongPassword => unauthorized("Invalid username/password."),
             Self::NotFound | Self::Rejected(Rejected::Unknown) => {
                 detail(StatusCode::NOT_FOUND, "Not found.")
             }

@@ -1,16 +1,17 @@
-//! HTTP in, HTTP out: paths, methods, tokens, validators.
+//! HTTP in, HTTP out: paths, methods, credentials, validators.
 //!
-//! Refuses requests without a known token before it looks at anything else of them.
+//! Refuses requests of nobody it knows before it looks at anything else of them; only to log in
+//! needs nobody.
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use axum::{Extension, Router};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use sha2::{Digest, Sha256};
@@ -21,18 +22,26 @@ use time::{OffsetDateTime, UtcOffset};
 use super::debug_page::{FailedRequest, debug_page};
 use super::filter::Selection;
 use super::page::page_of;
+use super::people::{Person, SESSION_COOKIE};
 use super::query::Query;
 use super::refusal::{Refusal, json};
 use super::table::Table;
 use super::validate::Update;
 use super::value::Value;
-use super::{Crm, RequestHead, TOKENS, table_in};
+use super::{Crm, RequestHead, table_in};
+
+/// Where somebody becomes known.
+const LOGIN: &str = "/login/";
 
 /// The largest request body.
 const MAX_BODY: usize = 2 * 1024 * 1024;
 
 pub(super) fn router(crm: Arc<Crm>) -> Router {
     Router::new()
+        .route(LOGIN, any(log_in))
+        .route("/logout/", any(log_out))
+        .route("/password/", any(change_password))
+        .route("/api/v1/me/", any(me))
         .route("/api/v1/{collection}/", any(collection))
         .route("/api/v1/{collection}/{id}/", any(detail))
         .route("/api/v1/deals/{id}/change_stage/", any(change_stage))
@@ -42,29 +51,69 @@ pub(super) fn router(crm: Arc<Crm>) -> Router {
         .with_state(crm)
 }
 
-/// Around every request: remember it, ask for a token, sign the answer.
-async fn receive(State(crm): State<Arc<Crm>>, request: Request, next: Next) -> Response {
+/// Around every request: remember it, ask who sends it, sign the answer.
+async fn receive(State(crm): State<Arc<Crm>>, mut request: Request, next: Next) -> Response {
     crm.remember(RequestHead {
         method: request.method().clone(),
         target: request.uri().to_string(),
         headers: request.headers().clone(),
     });
-    let mut response = match authenticate(request.headers()) {
-        Ok(()) => next.run(request).await,
+    let mut response = match crm.accounts.authenticate(request.headers()) {
+        Ok(person) => {
+            request.extensions_mut().insert(person);
+            next.run(request).await
+        }
+        Err(_) if request.uri().path() == LOGIN => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
     response.headers_mut().insert(header::SERVER, HeaderValue::from_static("demo-crm"));
     response
 }
 
-fn authenticate(headers: &HeaderMap) -> Result<(), Refusal> {
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match value.and_then(|value| value.split_once(' ')) {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-            if TOKENS.contains(&token.trim()) { Ok(()) } else { Err(Refusal::UnknownToken) }
-        }
-        Some(_) | None => Err(Refusal::Anonymous),
+async fn log_in(
+    State(crm): State<Arc<Crm>>,
+    head: Parts,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    only(&head, &Method::POST, "POST")?;
+    let cookie = crm.accounts.log_in(&read_body(&head, body)?)?;
+    let mut response = json(StatusCode::OK, r#"{"detail":"Logged in."}"#.to_owned());
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    Ok(response)
+}
+
+async fn log_out(State(crm): State<Arc<Crm>>, head: Parts) -> Result<Response, Refusal> {
+    only(&head, &Method::POST, "POST")?;
+    crm.accounts.log_out(&head.headers);
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let gone = format!("{SESSION_COOKIE}=; Max-Age=0; Path=/");
+    if let Ok(gone) = HeaderValue::try_from(gone) {
+        response.headers_mut().insert(header::SET_COOKIE, gone);
     }
+    Ok(response)
+}
+
+async fn change_password(
+    State(crm): State<Arc<Crm>>,
+    Extension(person): Extension<Person>,
+    head: Parts,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Refusal> {
+    only(&head, &Method::POST, "POST")?;
+    crm.accounts.change_password(person, &head.headers, &read_body(&head, body)?)?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn me(Extension(person): Extension<Person>, head: Parts) -> Result<Response, Refusal> {
+    only(&head, &Method::GET, "GET")?;
+    Ok(json(StatusCode::OK, person.me().to_string()))
+}
+
+fn only(head: &Parts, method: &Method, allowed: &'static str) -> Result<(), Refusal> {
+    if head.method == *method {
+        return Ok(());
+    }
+    Err(Refusal::MethodNotAllowed { method: head.method.clone(), allowed })
 }
 
 async fn nothing_here() -> Refusal {

@@ -56,13 +56,12 @@ impl Dialer {
         ca: Option<&Path>,
         connect_timeout: Duration,
     ) -> Result<Self, BuildCause> {
-        let tls = match url.is_https {
-            true => {
-                let name = ServerName::try_from(url.host.clone());
-                let name = name.map_err(|_| BuildCause::ServerName)?;
-                Some((TlsConnector::from(Arc::new(client_config(ca)?)), name))
-            }
-            false => None,
+        let tls = if url.is_https {
+            let name = ServerName::try_from(url.host.clone());
+            let name = name.map_err(|_| BuildCause::ServerName)?;
+            Some((TlsConnector::from(Arc::new(client_config(ca)?)), name))
+        } else {
+            None
         };
         let usual_port = if url.is_https { 443 } else { 80 };
         let host =

@@ -1,4 +1,4 @@
-//! Events into a stream of NATS JetStream.
+//! Events into a stream of NATS `JetStream`.
 //!
 //! A message counts as accepted when the stream has acknowledged it; that it knew the message
 //! already is as good. The stream is looked at before the first event: one that could lose what

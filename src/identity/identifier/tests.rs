@@ -233,8 +233,8 @@ fn each_key_file_is_read_once() {
 fn nothing_secret_is_in_debug_output() {
     let identifier = identifier(&[jwt("secret"), tokens(), trusted()]);
     let lines = [("authorization", "Bearer machine")];
-    let identified = identify(&identifier, &headers(&lines), None).unwrap();
-    let shown = format!("{identifier:?} {identified:?}");
+    let found = identify(&identifier, &headers(&lines), None).unwrap();
+    let shown = format!("{identifier:?} {found:?}");
     let digest = Sha256::digest(b"machine");
     assert!(shown.contains("support"), "{shown}");
     assert!(!shown.contains("machine"), "{shown}");

@@ -1,6 +1,6 @@
 //! Reads who somebody is from what the CRM says of them.
 
-use jsonpath_rust::query::js_path_process;
+use jsonpath_rust::query::{QueryRef, js_path_process};
 use serde_json::Value;
 
 use crate::config::{self, AnswerPath};
@@ -95,7 +95,7 @@ fn add_names<'a>(
 fn find<'a>(path: &FieldPath, answer: &'a Value) -> Vec<&'a Value> {
     match path.query() {
         Some(query) => js_path_process(query, answer)
-            .map(|found| found.into_iter().map(|reference| reference.val()).collect())
+            .map(|found| found.into_iter().map(QueryRef::val).collect())
             .unwrap_or_default(),
         None => walk(path, answer),
     }

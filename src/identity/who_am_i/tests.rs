@@ -78,9 +78,9 @@ async fn the_crm_gets_the_credentials_and_nothing_else() {
 
 #[tokio::test]
 async fn one_question_a_credential() {
-    let stub = Stub::start(|request| match request.contains("sessionid=s1") {
-        true => reply("200 OK", ANN),
-        false => reply("200 OK", r#"{"user":"bob","groups":[]}"#),
+    let stub = Stub::start(|request| {
+        let is_ann = request.contains("sessionid=s1");
+        reply("200 OK", if is_ann { ANN } else { r#"{"user":"bob","groups":[]}"# })
     })
     .await;
     let heard = Heard::default();

@@ -2,9 +2,15 @@ use std::sync::Arc;
 
 use super::*;
 use crate::diagnostic::{SourceFile, render};
-use crate::policy::read;
+use crate::policy::{Read, read};
 
 fn resource(events: &str) -> Arc<Resource> {
+    let read = deal_with(events);
+    assert_eq!(render(&read.findings, false, 100), "");
+    Arc::clone(&read.set.unwrap().resources["deal"])
+}
+
+fn deal_with(events: &str) -> Read {
     let deal = format!(
         r#"
 resource: deal
@@ -26,9 +32,18 @@ fields: {{ amount: {{ mask: redact }} }}
         ),
         SourceFile::new("roles/admin.yaml", "role: admin\ndefault: edit\n"),
     ];
-    let read = read("".as_ref(), &files);
-    assert_eq!(render(&read.findings, false, 100), "");
-    Arc::clone(&read.set.unwrap().resources["deal"])
+    read("".as_ref(), &files)
+}
+
+/// Every event may have these members beside those of its rule.
+#[test]
+fn members_that_are_taken() {
+    for name in ["record", "unknown", "undecided"] {
+        let found = deal_with(&format!("emits: [{{ event: a.b, data: {{ {name}: x }} }}]\n"));
+        let text = render(&found.findings, false, 100);
+        let expect = format!("a member of an event cannot be named `{name}`");
+        assert!(found.set.is_none() && text.contains(&expect), "{text}");
+    }
 }
 
 const STAGES: &str = r#"

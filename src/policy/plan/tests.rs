@@ -7,7 +7,8 @@ use crate::diagnostic::{SourceFile, Span};
 use crate::json;
 use crate::json::filter::{Filter, FilterLimits, Observer, Replacer};
 use crate::policy::emits::Events;
-use crate::policy::set::RoleResource;
+use crate::policy::query::QueryRules;
+use crate::policy::set::{RoleResource, Writes};
 
 struct Stars;
 
@@ -19,10 +20,10 @@ impl Replacer for Stars {
 }
 
 #[derive(Default)]
-struct Seen(Vec<(u64, String)>);
+struct Seen(Vec<(u128, String)>);
 
 impl Observer for Seen {
-    fn watched(&mut self, slots: u64, raw: &[u8]) {
+    fn watched(&mut self, slots: u128, raw: &[u8]) {
         self.0.push((slots, String::from_utf8(raw.to_vec()).unwrap()));
     }
 }
@@ -45,7 +46,13 @@ fn role(name: &str, default: Mode, entries: &[(&str, Mode)]) -> Role {
 /// Filters a list of leads; answers the accounts met, as `field treatment count`, and what was
 /// watched.
 fn run(roles: &[Role], watched: &[&str], shown: bool, text: &str) -> (Vec<String>, Seen) {
-    let field = |text| Field { path: path(text), is_pii: true, strategy: None, origin: origin() };
+    let field = |text| Field {
+        path: path(text),
+        is_pii: true,
+        strategy: None,
+        detokenize: false,
+        origin: origin(),
+    };
     let resource = Resource {
         name: "lead".into(),
         id: None,
@@ -56,10 +63,14 @@ fn run(roles: &[Role], watched: &[&str], shown: bool, text: &str) -> (Vec<String
             records: path("$.results[*]"),
             envelope: vec![path("count")],
             write: None,
+            body: None,
+            is_search: false,
         }],
         fields: vec![field("$..email"), field("phone")],
         emits: Vec::new(),
         events: Events::default(),
+        query: QueryRules::default(),
+        writes: Writes::default(),
     };
     let scope = Scope { resource: &resource, route: &resource.routes[0] };
     let roles: Vec<&Role> = roles.iter().collect();

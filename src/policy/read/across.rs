@@ -37,6 +37,7 @@ pub(super) fn faults(drafts: &Drafts) -> Vec<Finding> {
     unknown_resources(drafts, &mut faults);
     created_resources(drafts, &mut faults);
     builtin_events(drafts, &mut faults);
+    unknown_relations(drafts, &mut faults);
     let governed = governed_paths(drafts);
     let open = open_paths(drafts);
     colliding_paths(&governed, &mut faults);
@@ -134,6 +135,25 @@ fn builtin_events(drafts: &Drafts, faults: &mut Vec<Finding>) {
                     .help("choose another name, such as `deal.won`; what a write is can be said by `write` of its route"),
             );
         }
+    }
+}
+
+/// Relations that lead to no resource: what lies behind them could not be judged.
+fn unknown_relations(drafts: &Drafts, faults: &mut Vec<Finding>) {
+    let declared = drafts.resources.iter().map(|draft| draft.named.name.as_str());
+    let known: Vec<&str> =
+        declared.chain(drafts.unread_resources.iter().map(String::as_str)).collect();
+    for Named { name, origin } in drafts.resources.iter().flat_map(|draft| &draft.query.relations) {
+        if known.contains(&name.as_str()) {
+            continue;
+        }
+        let message = format!("there is no resource `{name}` that a relation could lead to");
+        faults.push(
+            Finding::error("policy::unknown_relation", message)
+                .at(&origin.source, origin.span)
+                .label("no file of `resources/` declares it")
+                .help(suggest(name, known.iter().copied())),
+        );
     }
 }
 

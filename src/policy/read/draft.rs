@@ -8,7 +8,8 @@ use http::Method;
 use crate::condition::Condition;
 use crate::json::path::FieldPath;
 use crate::policy::emits::{Create, Emit, Events};
-use crate::policy::set::{Entry, Field, Global, Origin, Route};
+use crate::policy::query::QueryRules;
+use crate::policy::set::{Entry, Field, Global, Origin, Route, Writes};
 use crate::policy::template::PathTemplate;
 use crate::policy::{Combine, Mode};
 
@@ -23,6 +24,8 @@ pub(super) struct ResourceDraft {
     pub(super) named: Named,
     pub(super) id: Option<FieldPath>,
     pub(super) combine: Combine,
+    pub(super) writes: Writes,
+    pub(super) query: QueryDraft,
     pub(super) routes: Vec<RouteDraft>,
     pub(super) fields: Vec<Field>,
     pub(super) emits: Vec<Emit>,
@@ -65,6 +68,13 @@ impl EventsDraft {
         });
         Events { off: self.off, success: self.success, creates: creates.collect() }
     }
+}
+
+/// `query:`, and where the resources are named that it speaks of.
+#[derive(Default)]
+pub(super) struct QueryDraft {
+    pub(super) rules: QueryRules,
+    pub(super) relations: Vec<Named>,
 }
 
 /// One route, and its path in parsed form.

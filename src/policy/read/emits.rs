@@ -12,8 +12,8 @@ use crate::policy::emits::{Emit, IfUnknown, MAX_WATCHED, Member, Previous, Sourc
 use crate::policy::writes::{Write, is_write, write_on};
 use crate::yaml::{Fields, Key, Node, Value};
 
-/// Members of an event's data that say how sure it is.
-const RESERVED_MEMBERS: [&str; 2] = ["unknown", "undecided"];
+/// Members that the data of every event may have beside those of its rule.
+const RESERVED_MEMBERS: [&str; 3] = ["record", "unknown", "undecided"];
 
 /// The routes that a rule of the same file may name.
 pub(super) struct KnownRoutes<'d> {
@@ -262,7 +262,7 @@ impl Reader {
         let (message, help) = if RESERVED_MEMBERS.contains(&name.as_str()) {
             (
                 format!("a member of an event cannot be named `{name}`"),
-                format!("`{name}` says of every event what is not known of it"),
+                format!("events have a member `{name}` of their own"),
             )
         } else if !is_member_name(name) {
             (

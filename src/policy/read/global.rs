@@ -98,7 +98,13 @@ impl Reader {
             }
             if strategy.is_some() {
                 let (path, origin) = (entry.path.clone(), entry.origin.clone());
-                draft.global.fields.push(Field { path, is_pii: false, strategy, origin });
+                draft.global.fields.push(Field {
+                    path,
+                    is_pii: false,
+                    strategy,
+                    detokenize: false,
+                    origin,
+                });
             }
             draft.global.entries.push(entry);
         }

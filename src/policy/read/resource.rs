@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use super::draft::{Named, ResourceDraft};
+use super::draft::{Named, QueryDraft, ResourceDraft};
 use super::emits::KnownRoutes;
 use super::reader::Reader;
 use crate::diagnostic::{Finding, Span};
+use crate::mask::Strategy;
 use crate::policy::Combine;
 use crate::policy::path_relation::first_of_same_field;
-use crate::policy::set::Field;
+use crate::policy::query::Oracle;
+use crate::policy::set::{Field, Writes};
 use crate::yaml::{Fields, Key, Node};
 
 /// Keys of a role file that are no resources.
@@ -26,6 +28,21 @@ impl Reader {
             let words = [("most_restrictive", Combine::MostRestrictive), ("union", Combine::Union)];
             self.word(node, "`combine`", &words)
         });
+        let writes = self.optional(&mut fields, "writes").and_then(|node| {
+            let words = [
+                ("enforce", Writes::Enforce),
+                ("strip", Writes::Strip),
+                ("report", Writes::Report),
+            ];
+            self.word(node, "`writes`", &words)
+        });
+        let oracle = self.optional(&mut fields, "oracle").and_then(|node| {
+            let words = [("refuse", Oracle::Refuse), ("drop", Oracle::Drop)];
+            self.word(node, "`oracle`", &words)
+        });
+        let query = self.optional(&mut fields, "query");
+        let mut query = query.map_or_else(QueryDraft::default, |node| self.query(node));
+        query.rules.oracle = oracle.unwrap_or_default();
         let routes = fields
             .require(&mut self.checker, "routes")
             .and_then(|node| Some((node, self.checker.list(node, "`routes`")?)));
@@ -60,6 +77,8 @@ impl Reader {
             named: named?,
             id,
             combine: combine.unwrap_or_default(),
+            writes: writes.unwrap_or_default(),
+            query,
             routes,
             fields: registry,
             emits,
@@ -111,11 +130,26 @@ impl Reader {
             self.optional(&mut fields, "pii").and_then(|node| self.checker.boolean(node, "`pii`"));
         let mask = fields.take_entry("mask");
         let strategy = mask.and_then(|(key, node)| self.strategy(key, node));
+        let detokenize = self.optional(&mut fields, "detokenize").and_then(|node| {
+            let wanted = self.checker.boolean(node, "`detokenize`")?;
+            let undone = strategy.as_ref().is_some_and(Strategy::is_reversible);
+            if wanted && !undone && mask.is_none_or(|_| strategy.is_some()) {
+                let message = format!("the mask of `{}` cannot be undone", key.name);
+                let finding = Finding::error("policy::detokenize_irreversible", message)
+                    .label("there is nothing to turn back")
+                    .help(
+                        "only `mask: tokenize` and `mask: encrypt` can be turned back into values",
+                    );
+                self.report(finding, node.span);
+            }
+            Some(wanted)
+        });
         fields.finish(&mut self.checker);
         Some(Field {
             path: path?,
             is_pii: is_pii.unwrap_or(false),
             strategy,
+            detokenize: detokenize.unwrap_or(false),
             origin: self.origin(key.span),
         })
     }

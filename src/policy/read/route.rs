@@ -30,6 +30,10 @@ impl Reader {
         let records = records_node.and_then(|node| self.records(node, "`records`"));
         let envelope_node = self.optional(&mut fields, "envelope");
         let write_node = self.optional(&mut fields, "write");
+        let body = self.optional(&mut fields, "body").map(|node| self.records(node, "`body`"));
+        let is_search = self
+            .optional(&mut fields, "search")
+            .and_then(|node| self.checker.boolean(node, "`search`"));
         fields.finish(&mut self.checker);
         let (path_node, template) = path?;
         let span = path_node.span;
@@ -53,7 +57,12 @@ impl Reader {
             None => None,
         };
         let path = template.as_str().to_owned();
-        let route = Route { methods: methods?, path, records, envelope, write };
+        let body = match body {
+            Some(body) => Some(body?),
+            None => None,
+        };
+        let is_search = is_search.unwrap_or(false);
+        let route = Route { methods: methods?, path, records, envelope, write, body, is_search };
         Some(RouteDraft { route, template, origin: self.origin(span) })
     }
 

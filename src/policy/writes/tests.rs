@@ -98,6 +98,31 @@ fn parameters_of_a_request() {
     assert!(route.params(&elsewhere).is_empty() && route.record_id(&elsewhere).is_none());
 }
 
+/// Where the record can be read that a request is about.
+#[track_caller]
+fn check_record_of(request: &str, expect: Option<&str>) {
+    let table = RouteTable::new(&set()).unwrap();
+    let (method, path) = request.split_once(' ').unwrap();
+    let path = CanonicalPath::parse(path).unwrap();
+    let record = table.record_of(&found(&table, method, &path), &path);
+    assert_eq!(record.as_ref().map(|(path, _)| path.as_str()), expect, "{request}");
+    if let Some((path, read)) = record {
+        assert_eq!(read.template, found(&table, "GET", &path).template);
+    }
+}
+
+#[test]
+fn where_a_record_is_read() {
+    check_record_of("PATCH /api/leads/7/", Some("/api/leads/7/"));
+    check_record_of("DELETE /api/leads/7", Some("/api/leads/7"));
+    // Also where `GET` is declared for what stands below the record.
+    check_record_of("POST /api/leads/7/convert/", Some("/api/leads/7/"));
+    check_record_of("PATCH /api/accounts/3/contacts/9", Some("/api/accounts/3/contacts/9"));
+    check_record_of("PUT /api/accounts/3/primary_contact/", None);
+    check_record_of("POST /api/accounts/3/contacts/", None);
+    check_record_of("POST /api/leads/", None);
+}
+
 #[track_caller]
 fn check_location(resource: &str, location: &str, expect: Option<&str>) {
     let table = RouteTable::new(&set()).unwrap();

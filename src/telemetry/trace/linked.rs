@@ -1,9 +1,10 @@
 //! Spans off the street: what happens later because of a request, linked to the request's span.
 //!
 //! A delivery is tried long after the request's trace has ended, perhaps on another day, so it is a
-//! trace of its own; the link says what caused it. Attribute names are written in the code, and
-//! their values must be configured names, ids and numbers.
+//! trace of its own; the link says what caused it. Attributes are those of the catalogue, and their
+//! values must be configured names, ids and numbers.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use opentelemetry::trace::{Link, SpanContext, SpanKind, Status, TraceFlags, TraceId, TraceState};
@@ -12,6 +13,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use rand::Rng;
 
 use super::super::Telemetry;
+use super::super::catalogue::SPAN_ATTRIBUTES;
 use super::super::exchange::Moment;
 use super::Finished;
 use super::spans::{context, scope, span_id};
@@ -71,7 +73,7 @@ pub struct LinkedSpan {
     cause: Option<TraceContext>,
     begun: Moment,
     ended: Moment,
-    error: Option<&'static str>,
+    error: Option<Cow<'static, str>>,
     attributes: Vec<KeyValue>,
 }
 
@@ -96,15 +98,22 @@ impl LinkedSpan {
         self.trace.traceparent()
     }
 
-    /// Adds what it was about.
+    /// Adds what it was about. A name that the catalogue does not have is left out, so that nothing
+    /// is sent that nobody can look up.
     pub fn attribute(&mut self, name: &'static str, value: impl Into<Value>) {
-        self.attributes.push(KeyValue::new(name, value));
+        let is_told = SPAN_ATTRIBUTES.iter().any(|(told, spans, _)| {
+            *told == name && spans.split(", ").any(|span| span == self.work.name())
+        });
+        if is_told {
+            self.attributes.push(KeyValue::new(name, value));
+        }
     }
 
     /// It failed, for a reason of a closed list.
-    pub fn fail(&mut self, reason: &'static str) {
+    pub fn fail(&mut self, reason: impl Into<Cow<'static, str>>) {
+        let reason = reason.into();
+        self.attribute("error.type", reason.clone().into_owned());
         self.error = Some(reason);
-        self.attributes.push(KeyValue::new("error.type", reason));
     }
 
     /// Ends it and tells it, if it is worth keeping: the request's trace was, it failed, or it was

@@ -1,0 +1,740 @@
+//! Bodies against small policies, as the street would settle them.
+
+use std::sync::Arc;
+
+use proptest::prelude::{Just, prop};
+use proptest::strategy::Strategy as _;
+use secrecy::SecretString;
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::diagnostic::SourceFile;
+use crate::guard::Current;
+use crate::json::filter::{Filter, FilterLimits, Replacer};
+use crate::json::navigate::Slot;
+use crate::mask::{Masker, NonceSequence, SecretError, SecretSource};
+use crate::policy::plan::{Purpose, Scope};
+use crate::policy::set::{PolicySet, Role};
+
+struct NoSecrets;
+
+impl SecretSource for NoSecrets {
+    fn environment(&self, _: &str) -> Result<SecretString, SecretError> {
+        Err(SecretError::Missing)
+    }
+
+    fn file(&self, _: &str) -> Result<SecretString, SecretError> {
+        Err(SecretError::Missing)
+    }
+}
+
+const KEYS: &str =
+    "active: k1\nkeys:\n  k1: { secret: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8= }\n";
+
+const LEAD: &str = r#"
+resource: lead
+WRITES
+routes:
+  - { methods: [GET, PUT, PATCH, POST], path: /leads/1/, records: "RECORDS" BODY }
+fields:
+  "$..email": { mask: { partial: { show_first: 2, keep_domain: true } } }
+  "$..phone": { mask: hash }
+  "$..iban": { mask: encrypt }
+  "$..token": { mask: tokenize, detokenize: true }
+  "$..budget": { mask: { as: null } }
+"#;
+
+/// One resource, one role, one tenant.
+pub(super) struct Stage {
+    set: PolicySet,
+    keys: KeyRing,
+}
+
+struct Masks(Vec<Masker>, NonceSequence);
+
+impl Replacer for Masks {
+    fn replace(
+        &mut self,
+        slot: Slot,
+        raw: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), crate::json::Refusal> {
+        self.0[slot.0 as usize].mask(raw, &mut self.1, out).unwrap();
+        Ok(())
+    }
+}
+
+impl Stage {
+    fn new(role: &str) -> Self {
+        Self::with(role, "", "$", "")
+    }
+
+    fn with(role: &str, writes: &str, records: &str, body: &str) -> Self {
+        let lead = LEAD.replace("WRITES", writes).replace("RECORDS", records).replace("BODY", body);
+        let files = [
+            SourceFile::new("resources/lead.yaml", lead),
+            SourceFile::new("roles/r.yaml", format!("role: r\n{role}")),
+        ];
+        let read = crate::policy::read("".as_ref(), &files);
+        let set = read
+            .set
+            .unwrap_or_else(|| panic!("{}", crate::diagnostic::render(&read.findings, false, 100)));
+        let keys = KeyRing::read(&SourceFile::new("keys.yaml", KEYS), &NoSecrets).unwrap();
+        Self { set, keys }
+    }
+
+    fn plan(&self, purpose: Purpose) -> Plan {
+        let resource = &self.set.resources["lead"];
+        let scope = Scope { resource, route: &resource.routes[0] };
+        let roles: Vec<&Role> = match purpose {
+            Purpose::Registry => Vec::new(),
+            _ => vec![&*self.set.roles["r"]],
+        };
+        Plan::compile(Some(scope), &roles, &self.set.global, purpose).unwrap()
+    }
+
+    /// What the role is shown of a document.
+    pub(super) fn shown(&self, real: &str) -> String {
+        let plan = self.plan(Purpose::Read);
+        let masker = |slot: &crate::policy::plan::MaskSlot| {
+            self.keys.masker(&slot.strategy, "acme", &slot.field).unwrap()
+        };
+        let masks = Masks(plan.slots.iter().map(masker).collect(), NonceSequence::new([3; 8]));
+        let limits = FilterLimits { replaced_value: 1 << 20, held_value: 1 << 20 };
+        let mut filter = Filter::new(Arc::clone(&plan.automaton), masks, limits);
+        let mut out = Vec::new();
+        filter.push(real.as_bytes(), &mut out).unwrap();
+        filter.finish(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    fn settle(
+        &self,
+        method: &str,
+        label: &str,
+        body: &str,
+        current: Option<&str>,
+    ) -> Result<String, Denied> {
+        let (settled, body) = self.settled(method, label, body, current)?;
+        let _ = settled;
+        Ok(body)
+    }
+
+    fn settled(
+        &self,
+        method: &str,
+        label: &str,
+        body: &str,
+        current: Option<&str>,
+    ) -> Result<(Settled, String), Denied> {
+        let (plan, registry) = (self.plan(Purpose::Write), self.plan(Purpose::Registry));
+        let resource = &self.set.resources["lead"];
+        let route = &resource.routes[0];
+        let rights = Rights {
+            writes: resource.writes,
+            plan: &plan,
+            registry: &registry,
+            body: route.records_in_body(),
+            keys: Some(&self.keys),
+            tenant: "acme",
+        };
+        let form = Form::of(label).unwrap();
+        let update = Update::of(&method.parse().unwrap());
+        let nothing = Settled { body: None, tally: Tally::default(), reported: Vec::new() };
+        if look(&rights, &form, update, body.as_bytes())? == Look::Fine {
+            return Ok((nothing, body.to_owned()));
+        }
+        let shown = current.map(|real| self.shown(real));
+        let known = match (current, &shown) {
+            (Some(real), Some(shown)) => Known::Record(Current {
+                real: real.as_bytes(),
+                shown: shown.as_bytes(),
+                records: &route.records,
+            }),
+            _ => Known::Unknown,
+        };
+        let settled = settle(&rights, &form, update, body.as_bytes(), known)?;
+        let out = match &settled.body {
+            Some(bytes) => String::from_utf8(bytes.clone()).unwrap(),
+            None => body.to_owned(),
+        };
+        Ok((settled, out))
+    }
+}
+
+fn not_writable(names: &[&str]) -> Result<String, Denied> {
+    Err(Denied::NotWritable(names.iter().map(|&name| name.to_owned()).collect()))
+}
+
+fn masked(names: &[&str]) -> Result<String, Denied> {
+    Err(Denied::MaskedValue(names.iter().map(|&name| name.to_owned()).collect()))
+}
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded";
+const PATCH: &str = "application/json-patch+json";
+
+const REP: &str = r#"lead: { "$..email": mask, "$..phone": mask, "$..iban": mask, "$..token": mask, "$..budget": mask, "$..ssn": hidden, status: edit, "$.owner.note": edit, tags: edit }"#;
+
+const REAL: &str = r#"{"id":7,"status":"new","email":"john@x.org","phone":"555-1234","iban":"DE12","token":"t-1","budget":1.10,"ssn":"900","owner":{"id":1,"email":"o@x.org","ssn":"1","note":"a"},"tags":["a"]}"#;
+
+#[track_caller]
+fn check(
+    role: &str,
+    method: &str,
+    label: &str,
+    body: &str,
+    current: Option<&str>,
+    expect: Result<&str, Denied>,
+) {
+    let found = Stage::new(role).settle(method, label, body, current);
+    assert_eq!(found, expect.map(ToOwned::to_owned), "{method} {label} {body}");
+}
+
+#[test]
+fn a_record_put_straight_back_is_no_change() {
+    let stage = Stage::new(REP);
+    let shown = stage.shown(REAL);
+    assert!(!shown.contains("ssn") && shown.contains("enc:") && shown.contains("hash:"));
+    let put: Json =
+        serde_json::from_str(&stage.settle("PUT", JSON, &shown, Some(REAL)).unwrap()).unwrap();
+    assert_eq!(put, serde_json::from_str::<Json>(REAL).unwrap());
+
+    let (settled, patched) = stage.settled("PATCH", JSON, &shown, Some(REAL)).unwrap();
+    let patched: Json = serde_json::from_str(&patched).unwrap();
+    // The nested object is written whole by most servers, so what its sender could not see is in it.
+    let owner = json!({"id":1,"email":"o@x.org","ssn":"1","note":"a"});
+    assert_eq!(patched, json!({"status":"new","owner":owner,"tags":["a"]}));
+    assert_eq!(settled.tally.stripped, 0);
+    assert!(settled.tally.kept > 5);
+}
+
+#[test]
+fn only_real_changes_are_violations() {
+    let stage = Stage::new(REP);
+    let shown: Json = serde_json::from_str(&stage.shown(REAL)).unwrap();
+    let with = |name: &str, value: Json| {
+        let mut changed = shown.clone();
+        changed[name] = value;
+        changed.to_string()
+    };
+    let put = |body: &str| stage.settle("PUT", JSON, body, Some(REAL));
+    let qualified = put(&with("status", json!("qualified"))).unwrap();
+    let qualified: Json = serde_json::from_str(&qualified).unwrap();
+    assert_eq!(qualified["status"], "qualified");
+    assert_eq!(qualified["email"], "john@x.org");
+    assert_eq!(qualified["owner"]["ssn"], "1");
+    assert_eq!(put(&with("id", json!(8))), not_writable(&["id"]));
+    assert_eq!(put(&with("email", json!("jo**@y.org"))), not_writable(&["email"]));
+    assert_eq!(put(&with("new", json!(1))), not_writable(&["new"]));
+}
+
+/// If a right guess passed, a write would be a way to ask.
+#[test]
+fn a_right_guess_is_refused_like_a_wrong_one() {
+    for (name, right, wrong) in [
+        ("email", json!("john@x.org"), json!("jane@x.org")),
+        ("phone", json!("555-1234"), json!("555-1235")),
+        ("iban", json!("DE12"), json!("DE13")),
+        ("token", json!("t-1"), json!("t-2")),
+        ("budget", json!(1.10), json!(1.2)),
+        ("ssn", json!("900"), json!("901")),
+    ] {
+        for guess in [right, wrong] {
+            let body = json!({ name: guess }).to_string();
+            for method in ["PUT", "PATCH", "POST"] {
+                check(
+                    REP,
+                    method,
+                    JSON,
+                    &body,
+                    Some(REAL),
+                    Err(Denied::NotWritable(vec![name.into()])),
+                );
+            }
+            let test = json!([{"op":"test","path":format!("/{name}"),"value":guess}]).to_string();
+            check(
+                REP,
+                "PATCH",
+                PATCH,
+                &test,
+                Some(REAL),
+                Err(Denied::NotWritable(vec![name.into()])),
+            );
+            if let Some(text) = guess.as_str() {
+                let form = format!("{name}={text}");
+                check(
+                    REP,
+                    "PATCH",
+                    FORM,
+                    &form,
+                    Some(REAL),
+                    Err(Denied::NotWritable(vec![name.into()])),
+                );
+            }
+        }
+    }
+}
+
+/// Encryption gives equal values different texts, and a write does not tell them either.
+#[test]
+fn what_was_encrypted_for_another_record_is_no_way_to_compare() {
+    let stage = Stage::new(REP);
+    for other in [r#"{"iban":"DE12"}"#, r#"{"iban":"DE13"}"#] {
+        let text = stage.shown(other);
+        assert_eq!(stage.settle("PATCH", JSON, &text, Some(REAL)).unwrap(), "{}", "{other}");
+    }
+}
+
+#[test]
+fn a_full_update_loses_nothing_that_its_sender_may_not_write() {
+    let put = Stage::new(REP).settle("PUT", JSON, r#"{ "status":"x" }"#, Some(REAL)).unwrap();
+    assert!(put.starts_with(r#"{ "status":"x" ,"id":7,"email":"john@x.org""#), "{put}");
+    let put: Json = serde_json::from_str(&put).unwrap();
+    // `tags` may be written, so leaving it out is a change like any other.
+    assert_eq!(put.get("tags"), None);
+    assert_eq!(put["budget"], json!(1.10));
+    assert_eq!(put["owner"]["note"], "a");
+}
+
+#[test]
+fn without_the_record_masks_are_a_conflict_and_changes_are_refused() {
+    check(REP, "PUT", JSON, r#"{"status":"x"}"#, None, Err(Denied::MaskedValue(vec!["$".into()])));
+    check(REP, "PATCH", JSON, r#"{"status":"x"}"#, None, Ok(r#"{"status":"x"}"#));
+    check(
+        REP,
+        "PATCH",
+        JSON,
+        r#"{"email":"jo**@x.org"}"#,
+        None,
+        Err(Denied::MaskedValue(vec!["email".into()])),
+    );
+    check(
+        REP,
+        "PATCH",
+        JSON,
+        r#"{"email":"jo@x.org"}"#,
+        None,
+        Err(Denied::NotWritable(vec!["email".into()])),
+    );
+    check(
+        REP,
+        "POST",
+        JSON,
+        r#"{"email":"jo**@x.org"}"#,
+        None,
+        Err(Denied::NotWritable(vec!["email".into()])),
+    );
+    check("default: edit", "PUT", JSON, r#"{"email":"a"}"#, None, Ok(r#"{"email":"a"}"#));
+}
+
+#[test]
+fn masks_never_reach_the_crm_where_they_could_be_written() {
+    let editor = Stage::new("default: edit\nlead: { ssn: hidden }");
+    let rep = Stage::new(REP);
+    let shown: Json = serde_json::from_str(&rep.shown(REAL)).unwrap();
+    for name in ["phone", "iban"] {
+        let body = json!({ name: shown[name], "status": "x" }).to_string();
+        let patched = editor.settle("PATCH", JSON, &body, Some(REAL));
+        assert_eq!(patched.unwrap(), r#"{"status":"x"}"#, "{name}");
+        assert_eq!(editor.settle("POST", JSON, &body, None), masked(&[name]));
+        let put = editor.settle("PUT", JSON, &body, Some(REAL)).unwrap();
+        let put: Json = serde_json::from_str(&put).unwrap();
+        assert_eq!(put[name], serde_json::from_str::<Json>(REAL).unwrap()[name]);
+        let form = format!("{name}={}", shown[name].as_str().unwrap());
+        assert_eq!(editor.settle("PATCH", FORM, &form, Some(REAL)).unwrap(), "");
+    }
+    // A field whose policy says so takes its token for the value.
+    let body = json!({ "token": shown["token"] }).to_string();
+    assert_eq!(editor.settle("POST", JSON, &body, None).unwrap(), r#"{"token":"t-1"}"#);
+    let form = format!("token={}", shown["token"].as_str().unwrap());
+    assert_eq!(editor.settle("POST", FORM, &form, None).unwrap(), "token=t-1");
+    // A token of another field is nobody's value.
+    let swapped = json!({ "iban": shown["token"] }).to_string();
+    assert_eq!(editor.settle("PATCH", JSON, &swapped, Some(REAL)), masked(&["iban"]));
+}
+
+#[test]
+fn strip_takes_out_and_report_lets_through() {
+    let strip = Stage::with(REP, "writes: strip", "$", "");
+    let body = r#"{ "status" : "x", "email": "a@b.c", "ssn":"1" }"#;
+    let (settled, patched) = strip.settled("PATCH", JSON, body, Some(REAL)).unwrap();
+    assert_eq!(patched, r#"{ "status" : "x"}"#);
+    assert_eq!(settled.tally.stripped, 2);
+    let put = strip.settle("PUT", JSON, body, Some(REAL)).unwrap();
+    let put: Json = serde_json::from_str(&put).unwrap();
+    assert_eq!((&put["email"], &put["ssn"]), (&json!("john@x.org"), &json!("900")));
+    assert_eq!(
+        strip.settle("POST", FORM, "status=x&ssn=1&owner[note]=b", None).unwrap(),
+        "status=x&owner[note]=b"
+    );
+    let part =
+        |name: &str| format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nv\r\n");
+    let parts = format!("{}{}--b--\r\n", part("ssn"), part("status"));
+    let label = "multipart/form-data; boundary=b";
+    let kept = strip.settle("POST", label, &parts, None).unwrap();
+    assert_eq!(kept, format!("{}--b--\r\n", part("status")));
+    let operations =
+        r#"[{"op":"add","path":"/ssn","value":1}, {"op":"replace","path":"/status","value":"x"}]"#;
+    let kept = strip.settle("PATCH", PATCH, operations, Some(REAL)).unwrap();
+    assert_eq!(kept, r#"[ {"op":"replace","path":"/status","value":"x"}]"#);
+    assert_eq!(strip.settle("POST", JSON, "7", None), not_writable(&["$"]));
+
+    let report = Stage::with(REP, "writes: report", "$", "");
+    let (settled, patched) = report.settled("PATCH", JSON, body, Some(REAL)).unwrap();
+    assert_eq!(patched, body);
+    assert_eq!(settled.reported, ["email", "ssn"]);
+    // What was shown is a mask, reported or not.
+    let mask = r#"{"email":"jo**@x.org","status":"x"}"#;
+    assert_eq!(report.settle("PATCH", JSON, mask, Some(REAL)).unwrap(), r#"{"status":"x"}"#);
+}
+
+#[test]
+fn forms_spell_paths_in_many_ways() {
+    for (body, expect) in [
+        ("status=x", Ok("status=x")),
+        ("owner[note]=x", Ok("owner[note]=x")),
+        ("owner.note=x", Ok("owner.note=x")),
+        ("tags[]=x&tags[]=y", Ok("tags[]=x&tags[]=y")),
+        ("tags[0]=x", Ok("tags[0]=x")),
+        ("owner[email]=x", Err(Denied::NotWritable(vec!["owner.email".into()]))),
+        ("owner.email=x", Err(Denied::NotWritable(vec!["owner.email".into()]))),
+        ("owner=x", Err(Denied::NotWritable(vec!["owner".into()]))),
+        ("ssn%5B%5D=x", Err(Denied::NotWritable(vec!["ssn".into()]))),
+        ("status[ssn]=x", Err(Denied::NotWritable(vec!["status.ssn".into()]))),
+        ("owner[note]=x&owner.note=y", Err(Denied::Unreadable(Unreadable::RepeatedName))),
+        ("status=x&_method=PUT", Err(Denied::MethodOverride)),
+        ("a[b=x", Err(Denied::Unreadable(Unreadable::Form))),
+    ] {
+        check(REP, "POST", FORM, body, None, expect.clone());
+        check(REP, "PATCH", FORM, body, Some(REAL), expect);
+    }
+    let everything = Stage::new("default: edit\nlead: { ssn: hidden }");
+    for body in ["SSN=1", "Ssn=1", "s_s_n=1"] {
+        let name = body.split('=').next().unwrap();
+        assert_eq!(everything.settle("POST", FORM, body, None), not_writable(&[name]));
+        let json = format!(r#"{{"{name}":1}}"#);
+        assert_eq!(everything.settle("POST", JSON, &json, None), not_writable(&[name]));
+    }
+}
+
+#[test]
+fn a_form_is_a_full_update_too() {
+    let real = r#"{"id":7,"status":"new","email":"john@x.org","ssn":"9 0","gone":null}"#;
+    let role = r#"lead: { "$..email": mask, "$..ssn": hidden, status: edit }"#;
+    check(
+        role,
+        "PUT",
+        FORM,
+        "status=x&email=jo**%40x.org",
+        Some(real),
+        Ok("status=x&email=john%40x.org&id=7&ssn=9%200"),
+    );
+    check(
+        role,
+        "PUT",
+        FORM,
+        "status=x&id=8",
+        Some(real),
+        Err(Denied::NotWritable(vec!["id".into()])),
+    );
+    let nested = r#"{"status":"new","owner":{"ssn":"1"}}"#;
+    check(
+        role,
+        "PUT",
+        FORM,
+        "status=x",
+        Some(nested),
+        Err(Denied::MaskedValue(vec!["owner".into()])),
+    );
+    let label = "multipart/form-data; boundary=b";
+    let part = |name: &str, value: &str| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let body = format!("{}--b--\r\n", part("status", "x"));
+    let expect = format!(
+        "{}{}{}{}--b--\r\n",
+        part("status", "x"),
+        part("id", "7"),
+        part("email", "john@x.org"),
+        part("ssn", "9 0")
+    );
+    check(role, "PUT", label, &body, Some(real), Ok(&expect));
+    let file =
+        "--b\r\nContent-Disposition: form-data; name=\"ssn\"; filename=\"a\"\r\n\r\nx\r\n--b--\r\n";
+    check(role, "POST", label, file, None, Err(Denied::NotWritable(vec!["ssn".into()])));
+}
+
+#[test]
+fn operations_write_and_read_fields() {
+    for (operation, expect) in [
+        (r#"{"op":"replace","path":"/status","value":"x"}"#, None),
+        (r#"{"op":"add","path":"/tags/-","value":"x"}"#, None),
+        (r#"{"op":"remove","path":"/tags/0"}"#, None),
+        (r#"{"op":"replace","path":"/owner/note","value":"x"}"#, None),
+        (r#"{"op":"copy","from":"/id","path":"/status"}"#, None),
+        (r#"{"op":"test","path":"/id","value":7}"#, None),
+        (r#"{"op":"replace","path":"/ss\u006e","value":"x"}"#, Some("ssn")),
+        (r#"{"op":"remove","path":"/email"}"#, Some("email")),
+        (r#"{"op":"copy","from":"/ssn","path":"/status"}"#, Some("ssn")),
+        (r#"{"op":"move","from":"/id","path":"/status"}"#, Some("id")),
+        (r#"{"op":"copy","from":"/owner","path":"/tags"}"#, Some("owner")),
+        (r#"{"op":"move","from":"/status","path":"/email"}"#, Some("email")),
+        (r#"{"op":"add","path":"/owner","value":{"ssn":"2"}}"#, Some("owner.ssn")),
+        (r#"{"op":"test","path":"/ssn","value":"900"}"#, Some("ssn")),
+        (r#"{"op":"test","path":"","value":{"ssn":"900"}}"#, Some("$")),
+        (r#"{"op":"test","path":"/owner","value":{}}"#, Some("owner")),
+    ] {
+        let body = format!("[{operation}]");
+        match expect {
+            None => check(REP, "PATCH", PATCH, &body, Some(REAL), Ok(&body)),
+            Some(name) => check(
+                REP,
+                "PATCH",
+                PATCH,
+                &body,
+                Some(REAL),
+                Err(Denied::NotWritable(vec![name.into()])),
+            ),
+        }
+    }
+    let stage = Stage::new(REP);
+    let shown: Json = serde_json::from_str(&stage.shown(REAL)).unwrap();
+    let back = json!([
+        {"op":"replace","path":"/email","value":shown["email"]},
+        {"op":"test","path":"/iban","value":shown["iban"]},
+        {"op":"replace","path":"/status","value":"x"},
+    ]);
+    let kept = stage.settle("PATCH", PATCH, &back.to_string(), Some(REAL)).unwrap();
+    assert_eq!(serde_json::from_str::<Json>(&kept).unwrap(), json!([back[2]]));
+    check(
+        REP,
+        "PATCH",
+        PATCH,
+        r#"{"op":"add"}"#,
+        Some(REAL),
+        Err(Denied::Unreadable(Unreadable::Patch)),
+    );
+    check(
+        REP,
+        "PATCH",
+        PATCH,
+        r#"[{"op":"add","op":"x"}]"#,
+        Some(REAL),
+        Err(Denied::Unreadable(Unreadable::RepeatedName)),
+    );
+}
+
+#[test]
+fn merge_patches_are_partial_at_any_depth() {
+    let label = "application/merge-patch+json";
+    let body = r#"{"owner":{"note":"b","email":"o@**x.org"}}"#;
+    check(
+        REP,
+        "PATCH",
+        label,
+        body,
+        Some(REAL),
+        Err(Denied::NotWritable(vec!["owner.email".into()])),
+    );
+    let stage = Stage::new(REP);
+    let shown: Json = serde_json::from_str(&stage.shown(REAL)).unwrap();
+    let body = json!({"owner":{"note":"b","email":shown["owner"]["email"]}}).to_string();
+    assert_eq!(
+        stage.settle("PATCH", label, &body, Some(REAL)).unwrap(),
+        r#"{"owner":{"note":"b"}}"#
+    );
+    check(
+        REP,
+        "PATCH",
+        label,
+        r#"{"ssn":null}"#,
+        Some(REAL),
+        Err(Denied::NotWritable(vec!["ssn".into()])),
+    );
+}
+
+#[test]
+fn json_api_has_its_fields_in_two_places() {
+    let label = "application/vnd.api+json";
+    let stage = Stage::with(
+        &format!("{} {}", REP.trim_end_matches(" }"), ", account: edit }"),
+        "",
+        "$.data.attributes",
+        "",
+    );
+    let real = r#"{"data":{"type":"leads","id":"7","attributes":{"status":"new","email":"john@x.org","ssn":"900"}}}"#;
+    let fine = r#"{"data":{"type":"leads","id":"7","attributes":{"status":"x"},"relationships":{"account":{"data":{"type":"accounts","id":"1"}}}}}"#;
+    assert_eq!(stage.settle("PATCH", label, fine, Some(real)).unwrap(), fine);
+    let owner = fine.replace("account\":", "manager\":");
+    assert_eq!(
+        stage.settle("PATCH", label, &owner, Some(real)),
+        not_writable(&["data.relationships.manager"])
+    );
+    let email = r#"{"data":{"type":"leads","id":"7","attributes":{"email":"a@b.c"}}}"#;
+    assert_eq!(
+        stage.settle("PATCH", label, email, Some(real)),
+        not_writable(&["data.attributes.email"])
+    );
+    let back =
+        r#"{"data":{"type":"leads","id":"7","attributes":{"email":"jo**@x.org","status":"x"}}}"#;
+    let kept = r#"{"data":{"type":"leads","id":"7","attributes":{"status":"x"}}}"#;
+    assert_eq!(stage.settle("PATCH", label, back, Some(real)).unwrap(), kept);
+
+    let whole = Stage::with(
+        r#"lead: { "$.attributes.status": edit, "$..email": mask, "$..ssn": hidden }"#,
+        "",
+        "$.data",
+        "",
+    );
+    assert_eq!(whole.settle("PATCH", label, back, Some(real)).unwrap(), kept);
+    assert_eq!(
+        whole.settle("PATCH", label, email, Some(real)),
+        not_writable(&["data.attributes.email"])
+    );
+}
+
+#[test]
+fn bodies_may_be_wrapped_otherwise_than_answers() {
+    let stage = Stage::with(REP, "", "$.data", r#", body: "$.lead""#);
+    let real = format!(r#"{{"data":{REAL}}}"#);
+    let body = |lead: &str| format!(r#"{{"lead":{lead}}}"#);
+    assert_eq!(
+        stage.settle("PATCH", JSON, &body(r#"{"status":"x"}"#), Some(&real)).unwrap(),
+        body(r#"{"status":"x"}"#)
+    );
+    assert_eq!(
+        stage.settle("PATCH", JSON, &body(r#"{"email":"x"}"#), Some(&real)),
+        not_writable(&["lead.email"])
+    );
+    assert_eq!(
+        stage.settle("PATCH", JSON, r#"{"status":"x"}"#, Some(&real)),
+        not_writable(&["status"])
+    );
+    let mask = body(r#"{"email":"jo**@x.org","status":"x"}"#);
+    assert_eq!(stage.settle("PATCH", JSON, &mask, Some(&real)).unwrap(), body(r#"{"status":"x"}"#));
+    assert_eq!(
+        stage
+            .settle("PATCH", FORM, "lead[email]=jo**%40x.org&lead[status]=x", Some(&real))
+            .unwrap(),
+        "lead[status]=x"
+    );
+}
+
+#[test]
+fn bulk_bodies_have_many_records() {
+    let stage = Stage::with(REP, "", "$[*]", "");
+    let body = r#"[{"status":"x"},{"status":"y"}]"#;
+    assert_eq!(stage.settle("PATCH", JSON, body, None).unwrap(), body);
+    let body = r#"[{"status":"x"},{"email":"y"}]"#;
+    assert_eq!(stage.settle("POST", JSON, body, None), not_writable(&["email"]));
+    let body = r#"[{"status":"x"},{"email":"jo**@x.org"}]"#;
+    assert_eq!(stage.settle("PATCH", JSON, body, Some(&format!("[{REAL}]"))), masked(&["email"]));
+    assert_eq!(
+        stage.settle("PUT", JSON, body, Some(&format!("[{REAL},{REAL}]"))),
+        masked(&["$", "email"])
+    );
+}
+
+#[test]
+fn elements_are_told_by_their_ids() {
+    let role = r#"lead: { people: edit, "$..email": mask, "$..ssn": hidden }"#;
+    let real = r#"{"people":[{"id":1,"ssn":"a","email":"ann@x.org"},{"id":2,"ssn":"b","email":"bob@x.org"}]}"#;
+    let stage = Stage::new(role);
+    let settle = |body: &str| stage.settle("PATCH", JSON, body, Some(real));
+    let swapped = r#"{"people":[{"id":2,"email":"bo*@x.org"},{"id":1,"email":"an*@x.org"}]}"#;
+    let expect = r#"{"people":[{"id":2,"email":"bob@x.org","ssn":"b"},{"id":1,"email":"ann@x.org","ssn":"a"}]}"#;
+    assert_eq!(settle(swapped).unwrap(), expect);
+    let one_less = r#"{"people":[{"id":2,"email":"bo*@x.org"}]}"#;
+    assert_eq!(settle(one_less).unwrap(), r#"{"people":[{"id":2,"email":"bob@x.org","ssn":"b"}]}"#);
+    let nameless = r#"{"people":[{"email":"bo*@x.org"}]}"#;
+    assert_eq!(settle(nameless), masked(&["people"]));
+    let stolen = r#"{"people":[{"id":1,"email":"bo*@x.org"},{"id":2,"email":"bo*@x.org"}]}"#;
+    assert_eq!(settle(stolen), not_writable(&["people.email"]));
+}
+
+#[test]
+fn fields_that_an_expression_masks_come_back_too() {
+    let role = "lead: { \"$.notes[?@.secret==true].text\": mask, status: edit }";
+    let real = r#"{"status":"a","notes":[{"secret":true,"text":"x"},{"secret":false,"text":"y"}]}"#;
+    let stage = Stage::new(role);
+    let shown = stage.shown(real);
+    assert!(shown.contains("[REDACTED]") && shown.contains("\"y\""));
+    let put = stage.settle("PUT", JSON, &shown, Some(real)).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Json>(&put).unwrap(),
+        serde_json::from_str::<Json>(real).unwrap()
+    );
+}
+
+// --- whatever the record ------------------------------------------------------------------------
+
+fn record() -> impl proptest::strategy::Strategy<Value = Json> {
+    let scalar = proptest::prop_oneof![
+        Just(Json::Null),
+        Just(json!("")),
+        Just(json!(true)),
+        Just(json!(0)),
+        (-1000_i32..1000).prop_map(|number| json!(f64::from(number) / 8.0)),
+        "[a-z@.*0-9é\"\\\\ ]{0,12}".prop_map(Json::String),
+    ];
+    let name = prop::sample::select(vec![
+        "id", "email", "phone", "iban", "token", "budget", "ssn", "status", "owner", "note",
+        "tags", "people",
+    ]);
+    let value = scalar.prop_recursive(3, 24, 4, move |inner| {
+        proptest::prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Json::Array),
+            prop::collection::vec((name.clone(), inner), 0..5).prop_map(object),
+        ]
+    });
+    let name = prop::sample::select(vec![
+        "id", "email", "phone", "iban", "token", "budget", "ssn", "status", "owner", "tags",
+        "people",
+    ]);
+    prop::collection::vec((name, value), 0..8).prop_map(object)
+}
+
+fn object(members: Vec<(&'static str, Json)>) -> Json {
+    Json::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+const ROLES: [&str; 7] = [
+    REP,
+    "default: edit",
+    "default: view",
+    "default: hidden\nlead: { id: view, status: edit }",
+    "default: mask\nlead: { \"owner.note\": edit }",
+    "default: edit\nlead: { \"$..email\": mask, \"$..phone\": mask, \"$..iban\": mask, \"$..token\": mask, \"$..budget\": mask, \"$..ssn\": hidden }",
+    "lead: { people: edit, \"$..iban\": hidden, owner: mask, \"tags\": hidden }",
+];
+
+proptest::proptest! {
+    /// What a role reads and sends straight back changes nothing, whoever it is and whatever is
+    /// in the record.
+    #[test]
+    fn what_was_read_and_sent_back_changes_nothing(
+        real in record(),
+        role in prop::sample::select(ROLES.to_vec()),
+        writes in prop::sample::select(vec!["", "writes: strip", "writes: report"]),
+    ) {
+        let stage = Stage::with(role, writes, "$", "");
+        let text = real.to_string();
+        let shown = stage.shown(&text);
+        // A value that looks like a mask of its own field cannot be told from one.
+        proptest::prop_assume!(!["enc:", "hash:", "token_"].iter().any(|prefix| text.contains(prefix)));
+        match stage.settle("PUT", JSON, &shown, Some(&text)) {
+            Ok(put) => proptest::prop_assert_eq!(&serde_json::from_str::<Json>(&put).unwrap(), &real),
+            Err(other) => proptest::prop_assert!(false, "{:?} {} {}", other, text, shown),
+        }
+        match stage.settle("PATCH", JSON, &shown, Some(&text)) {
+            Ok(patched) => {
+                let patched: Json = serde_json::from_str(&patched).unwrap();
+                for (name, value) in patched.as_object().unwrap() {
+                    proptest::prop_assert_eq!(Some(value), real.get(name), "{}", name);
+                }
+            }
+            Err(other) => proptest::prop_assert!(false, "{:?} {} {}", other, text, shown),
+        }
+    }
+}
