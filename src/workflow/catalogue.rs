@@ -103,7 +103,10 @@ impl Catalogue {
         let mut starts: Vec<Start> = Vec::new();
         for (workflow, trigger) in waiting {
             let is_meant = workflow.role == role
-                && workflow.tenant.as_ref().is_none_or(|tenant| message.tenant.as_ref() == Some(tenant));
+                && workflow
+                    .tenant
+                    .as_ref()
+                    .is_none_or(|tenant| message.tenant.as_ref() == Some(tenant));
             let Some(trigger) = workflow.triggers.get(*trigger).filter(|_| is_meant) else {
                 continue;
             };
@@ -114,10 +117,8 @@ impl Catalogue {
             let known = starts.iter_mut().find(|start| Arc::ptr_eq(&start.workflow, workflow));
             match known {
                 Some(start) => start.priority = start.priority.max(trigger.priority),
-                None => starts.push(Start {
-                    workflow: Arc::clone(workflow),
-                    priority: trigger.priority,
-                }),
+                None => starts
+                    .push(Start { workflow: Arc::clone(workflow), priority: trigger.priority }),
             }
         }
         starts.sort_by_key(|start| std::cmp::Reverse(start.priority));
@@ -128,9 +129,10 @@ impl Catalogue {
     #[must_use]
     pub fn why_not(&self, workflow: &Workflow, message: &Message) -> String {
         let event = &message.event_type;
-        let waits = self.by_event.get(event).is_some_and(|waiting| {
-            waiting.iter().any(|(other, _)| other.name == workflow.name)
-        });
+        let waits = self
+            .by_event
+            .get(event)
+            .is_some_and(|waiting| waiting.iter().any(|(other, _)| other.name == workflow.name));
         if !waits {
             let is_named = workflow.triggers.iter().any(|trigger| &trigger.event == event);
             return if is_named {
@@ -139,7 +141,9 @@ impl Catalogue {
                 format!("no trigger of it names `{event}`")
             };
         }
-        if let Some(tenant) = workflow.tenant.as_ref().filter(|own| message.tenant.as_ref() != Some(own)) {
+        if let Some(tenant) =
+            workflow.tenant.as_ref().filter(|own| message.tenant.as_ref() != Some(own))
+        {
             return format!("it is for the tenant `{tenant}`");
         }
         let facts = EventFacts::new(message);

@@ -98,10 +98,10 @@ pub struct RehearsedForm {
 /// A workflow without its texts.
 #[must_use]
 pub fn workflow(workflow: &Workflow) -> WorkflowForm {
-    let triggers = workflow.triggers.iter().map(|trigger| TriggerForm {
-        event: trigger.event.clone(),
-        priority: trigger.priority,
-    });
+    let triggers = workflow
+        .triggers
+        .iter()
+        .map(|trigger| TriggerForm { event: trigger.event.clone(), priority: trigger.priority });
     WorkflowForm {
         id: workflow.name.clone(),
         name: workflow.name.clone(),

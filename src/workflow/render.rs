@@ -18,8 +18,8 @@ use self::escape::Place;
 use super::action::{Action, ActionContext, RenderedAction};
 use super::facts::EventFacts;
 use crate::condition::{Fact, Value};
-use crate::policy::workflow::template::{Part, Reference, Slot, Template};
 use crate::policy::workflow::ActionKind;
+use crate::policy::workflow::template::{Part, Reference, Slot, Template};
 
 /// Why an action cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,8 +69,7 @@ impl Renderer {
         context: &ActionContext,
     ) -> Result<RenderedAction, RenderFault> {
         let facts = EventFacts::new(&context.event);
-        let mut filling =
-            Filling { renderer: self, context, facts, variables: BTreeMap::new() };
+        let mut filling = Filling { renderer: self, context, facts, variables: BTreeMap::new() };
         // The texts of a mail may name its variables, so these come first.
         if let Some(variables @ Value::Object(_)) = action.payload.get("variables")
             && let Value::Object(filled) = filling.value(variables, Place::Plain)?
@@ -113,9 +112,9 @@ impl Filling<'_> {
                 Value::List(items.collect::<Result<_, _>>()?)
             }
             Value::Object(members) => {
-                let members = members.iter().map(|(name, value)| {
-                    Ok((name.clone(), self.value(value, place.inside())?))
-                });
+                let members = members
+                    .iter()
+                    .map(|(name, value)| Ok((name.clone(), self.value(value, place.inside())?)));
                 Value::Object(members.collect::<Result<_, RenderFault>>()?)
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
@@ -126,8 +125,7 @@ impl Filling<'_> {
         if !text.contains("{{") {
             return Ok(Value::Text(Cow::Owned(text.to_owned())));
         }
-        let template =
-            Template::parse(text).map_err(|_| RenderFault::Template(text.to_owned()))?;
+        let template = Template::parse(text).map_err(|_| RenderFault::Template(text.to_owned()))?;
         if let Some(slot) = template.as_slot()
             && place.keeps_types()
         {

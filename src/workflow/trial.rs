@@ -39,11 +39,8 @@ pub fn try_all(set: &PolicySet) -> Vec<Tried<'_>> {
 fn findings_of(catalogue: &Catalogue, test: &WorkflowTest) -> Vec<Finding> {
     let message = message_of(&test.event, test.at);
     // Every role sees the event as it is written.
-    let mut starts: Vec<_> = catalogue
-        .roles()
-        .iter()
-        .flat_map(|role| catalogue.started_by(role, &message))
-        .collect();
+    let mut starts: Vec<_> =
+        catalogue.roles().iter().flat_map(|role| catalogue.started_by(role, &message)).collect();
     starts.sort_by(|one, other| {
         (other.priority, &one.workflow.name).cmp(&(one.priority, &other.workflow.name))
     });
@@ -154,7 +151,11 @@ fn compare_action(expected: &ExpectedAction, seen: &Rehearsed) -> Vec<Finding> {
     let number = seen.ordinal + 1;
     if expected.kind != seen.kind {
         let message = format!("action {number} is `{}`, not `{}`", seen.kind, expected.kind);
-        return vec![at("workflow::action_differs", message, "actions stand in the order in which they go")];
+        return vec![at(
+            "workflow::action_differs",
+            message,
+            "actions stand in the order in which they go",
+        )];
     }
     let rendered = match &seen.deed {
         Deed::Performed(rendered) => rendered,

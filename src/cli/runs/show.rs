@@ -29,11 +29,8 @@ impl Show {
         let Some(shown) = shown else {
             return Err(Failed::usage(format!("the run `{run}` has just been removed")));
         };
-        let text = if self.json {
-            json_line(&json_form::shown(&shown))
-        } else {
-            tree::shown(&shown)
-        };
+        let text =
+            if self.json { json_line(&json_form::shown(&shown)) } else { tree::shown(&shown) };
         terminal::print(&text)?;
         Ok(Exit::Good)
     }

@@ -17,15 +17,15 @@ use crate::cli::runs::tree;
 use crate::cli::terminal;
 use crate::condition::Value;
 use crate::diagnostic::suggest;
-use crate::event::{Message, journal};
 use crate::event::detect::id_of;
+use crate::event::{Message, journal};
 use crate::policy::workflow::{Status, Workflow};
 use crate::store::Schema;
+use crate::workflow::json_form;
 use crate::workflow::rehearsal::rehearse;
 use crate::workflow::render::Renderer;
 use crate::workflow::runs::{self, Cause, NewRun};
 use crate::workflow::starter::depth_after;
-use crate::workflow::json_form;
 
 const SCHEMAS: &[Schema] = &[journal::SCHEMA, runs::SCHEMA];
 

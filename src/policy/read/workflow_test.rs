@@ -101,8 +101,7 @@ impl Reader {
         let actions = match self.optional(&mut fields, "actions") {
             Some(node) => {
                 let nodes = self.checker.list(node, "`actions`")?;
-                let actions: Vec<_> =
-                    nodes.iter().map(|node| self.expected_action(node)).collect();
+                let actions: Vec<_> = nodes.iter().map(|node| self.expected_action(node)).collect();
                 Some(actions.into_iter().collect::<Option<Vec<_>>>()?)
             }
             None => None,

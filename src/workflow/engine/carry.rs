@@ -93,9 +93,7 @@ impl Post {
         let now = clock.now();
         let (outcome, retryable) = outcome_of(performed);
         let pause = match &outcome {
-            Outcome::Failed { .. } if retryable => {
-                action.retry.after(attempts + 1, clock.chance())
-            }
+            Outcome::Failed { .. } if retryable => action.retry.after(attempts + 1, clock.chance()),
             Outcome::Failed { .. } | Outcome::Completed { .. } | Outcome::Cancelled => None,
         };
         let again = pause.map(|pause| now + pause);
@@ -214,9 +212,8 @@ impl Post {
             return Some(failed(RunFailure::MaxExecutionTime, error));
         }
         let most = workflow.limits.max_actions.min(self.settings.max_actions);
-        (ordinal >= most).then(|| {
-            failed(RunFailure::MaxActions, format!("it has more than {most} actions"))
-        })
+        (ordinal >= most)
+            .then(|| failed(RunFailure::MaxActions, format!("it has more than {most} actions")))
     }
 
     fn leave_out(&self, ordinal: u32, why: &str) -> Attempted {

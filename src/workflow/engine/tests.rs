@@ -352,7 +352,9 @@ async fn only_what_is_meant_starts() {
     let when = |operator: &str, value: &str| {
         triggers(
             "lead.created",
-            &format!(", conditions: {{ field: lead.budget, operator: {operator}, value: {value} }}"),
+            &format!(
+                ", conditions: {{ field: lead.budget, operator: {operator}, value: {value} }}"
+            ),
         )
     };
     let cases = [
@@ -361,7 +363,11 @@ async fn only_what_is_meant_starts() {
         ("holds", when("gt", "50000"), true),
         ("does_not_hold", when("lt", "50000"), false),
         ("other_kind", when("ne", "\"5\""), false),
-        ("not_known", triggers("lead.created", ", conditions: { field: old_stage, operator: eq, value: x }"), false),
+        (
+            "not_known",
+            triggers("lead.created", ", conditions: { field: old_stage, operator: eq, value: x }"),
+            false,
+        ),
         ("own_tenant", format!("tenant: acme\n{}", triggers("lead.created", "")), true),
         ("other_tenant", format!("tenant: other\n{}", triggers("lead.created", "")), false),
         ("either", "triggers: [{ event: lead.updated }, { event: lead.created }]".to_owned(), true),
@@ -472,7 +478,7 @@ async fn a_failing_action_is_tried_again() {
     let end = "greet failed status: completed 1 -, failed 3 status, cancelled 0 -";
     second_fails("retry: { attempts: 3, backoff: 10s }", 3, true, end).await;
     let end = "greet completed -: completed 1 -, failed 2 status, completed 1 -";
-    second_fails("{ retry: { attempts: 2 }, allow_failure: true }", 2, true, end).await;
+    second_fails("retry: { attempts: 2 }\n    allow_failure: true", 2, true, end).await;
 }
 
 #[tokio::test]
@@ -514,7 +520,11 @@ async fn an_action_whose_condition_does_not_hold_is_left_out() {
     let greet = workflow(
         "greet",
         "",
-        &[&when("poor", "lt", "1000"), &when("rich", "gte", "80000"), &when("end", "exists", "false")],
+        &[
+            &when("poor", "lt", "1000"),
+            &when("rich", "gte", "80000"),
+            &when("end", "exists", "false"),
+        ],
     );
     let mut bench = bench(&[greet]);
     bench.bring(&event(1)).await;
@@ -569,7 +579,10 @@ async fn no_run_has_more_actions_than_the_engine_allows() {
     assert_eq!(bench.hear().await, attempt("greet", "one", 1));
     assert_eq!(bench.hear().await, attempt("greet", "two", 1));
     assert_eq!(bench.hear().await, ended("greet", RunStatus::Failed));
-    assert_eq!(bench.told(), ["greet failed max_actions: completed 1 -, completed 1 -, cancelled 0 -"]);
+    assert_eq!(
+        bench.told(),
+        ["greet failed max_actions: completed 1 -, completed 1 -, cancelled 0 -"]
+    );
     bench.stop().await;
 }
 
@@ -624,7 +637,8 @@ async fn an_action_that_panics_has_failed() {
 #[tokio::test]
 async fn runs_at_the_same_time_are_bounded() {
     let bounded = workflow("bounded", "concurrency: 2", &[&notify("b")]);
-    let free = workflow("free", "triggers: [{ event: lead.created, priority: -1 }]", &[&notify("f")]);
+    let free =
+        workflow("free", "triggers: [{ event: lead.created, priority: -1 }]", &[&notify("f")]);
     let mut bench = bench(&[bounded, free]);
     bench.settings.parallel = 10;
     bench.actions.gate.forget_permits(1);

@@ -127,8 +127,9 @@ impl Runs for StoredRuns {
 
     async fn taken_back(&self, runs: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
         let work = move |connection: &rusqlite::Connection| {
-            let mut status = connection
-                .prepare_cached("SELECT 1 FROM workflow_runs WHERE id = ?1 AND status = 'cancelled'")?;
+            let mut status = connection.prepare_cached(
+                "SELECT 1 FROM workflow_runs WHERE id = ?1 AND status = 'cancelled'",
+            )?;
             let mut taken_back = Vec::new();
             for run in runs {
                 if status.exists([run.to_string()])? {
@@ -152,10 +153,8 @@ impl Runs for StoredRuns {
 
     async fn retire(&self, ended_before: OffsetDateTime) -> Result<usize, StoreError> {
         let work = move |transaction: &Transaction<'_>| {
-            let retired = transaction.execute(
-                "DELETE FROM workflow_runs WHERE ended < ?1",
-                [to_file(ended_before)],
-            )?;
+            let retired = transaction
+                .execute("DELETE FROM workflow_runs WHERE ended < ?1", [to_file(ended_before)])?;
             if retired > 0 {
                 transaction.execute(
                     "DELETE FROM workflow_events AS e WHERE NOT EXISTS (
@@ -430,7 +429,9 @@ fn settle_in(transaction: &Transaction<'_>, step: &Step) -> rusqlite::Result<Set
     match &step.then {
         Then::Next(next) => {
             transaction
-                .prepare_cached("UPDATE workflow_runs SET next = ?2, interruptions = 0 WHERE position = ?1")?
+                .prepare_cached(
+                    "UPDATE workflow_runs SET next = ?2, interruptions = 0 WHERE position = ?1",
+                )?
                 .execute((position, next))?;
             transaction
                 .prepare_cached(

@@ -88,9 +88,15 @@ async fn only_who_holds_a_run_settles_it() {
     assert_eq!(claimed(&runs, claim("two", NOW + LEASE, 9)).await, [0; 0]);
     let over = runs.claim(claim("two", later, 9)).await.unwrap().runs;
     assert_eq!((over[0].id.as_u128(), over[0].next, over[0].started), (1, 1, NOW));
-    assert_eq!(runs.settle(step(1, "one", Then::End(End::Completed))).await.unwrap(), Settled::Lost);
+    assert_eq!(
+        runs.settle(step(1, "one", Then::End(End::Completed))).await.unwrap(),
+        Settled::Lost
+    );
     assert_eq!(runs.settle(step(1, "two", Then::End(End::Completed))).await.unwrap(), Settled::Yes);
-    assert_eq!(runs.settle(step(1, "two", Then::End(End::Completed))).await.unwrap(), Settled::Lost);
+    assert_eq!(
+        runs.settle(step(1, "two", Then::End(End::Completed))).await.unwrap(),
+        Settled::Lost
+    );
 }
 
 #[tokio::test]
@@ -146,10 +152,10 @@ async fn a_definition_and_an_event_are_kept_once() {
     let runs = open(&folder);
     let event = Arc::new(lead("{}"));
     let new = ["one", "two"].map(|name| NewRun { event: Arc::clone(&event), ..run(1, name, 0) });
-    let new = new.into_iter().enumerate().map(|(number, run)| NewRun {
-        id: Uuid::from_u128(number as u128),
-        ..run
-    });
+    let new = new
+        .into_iter()
+        .enumerate()
+        .map(|(number, run)| NewRun { id: Uuid::from_u128(number as u128), ..run });
     assert_eq!(runs.add(new.collect(), NOW).await.unwrap(), 2);
     let kept: i64 = runs
         .store()
