@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up must stop")]
 #![allow(clippy::expect_used, reason = "the same")]
+#![allow(clippy::cast_precision_loss, reason = "figures for people")]
 #![allow(clippy::panic, clippy::indexing_slicing, clippy::string_slice, reason = "the same")]
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 

@@ -6,6 +6,7 @@
 
 #![allow(missing_docs, reason = "criterion's macros make undocumented items")]
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up must stop")]
+#![allow(clippy::indexing_slicing, reason = "a bench that cannot be set up must stop")]
 
 use std::hint::black_box;
 use std::path::Path;

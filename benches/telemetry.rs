@@ -10,8 +10,13 @@
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up must stop")]
 #![allow(clippy::print_stdout, reason = "it is what a bench is for")]
 #![allow(clippy::indexing_slicing, reason = "a bench may stop")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::unchecked_time_subtraction,
+    reason = "figures for people"
+)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;

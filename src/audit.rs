@@ -29,4 +29,4 @@ pub use self::ledger::{AuditError, Ledger, LedgerParts};
 pub use self::mark::{Mark, MarkKind, PublicKey, Seal};
 pub use self::query::{Query, Stored, each, moment, query};
 pub use self::table::SCHEMA;
-pub use self::verify::{Anchor, Fault, Report, verify};
+pub use self::verify::{Anchor, Fault, KeyFinder, Report, verify};

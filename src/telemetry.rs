@@ -179,7 +179,7 @@ impl Telemetry {
         self.inner.metrics.render()
     }
 
-    /// The metrics in the OpenMetrics text format, version 1.0.0, with exemplars.
+    /// The metrics in the `OpenMetrics` text format, version 1.0.0, with exemplars.
     #[must_use]
     pub fn scrape_open(&self) -> String {
         self.inner.metrics.render_open()

@@ -24,7 +24,7 @@ fieldgate admin
 const METRICS_TYPE: HeaderValue =
     HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
-/// OpenMetrics.
+/// `OpenMetrics`.
 const OPEN_METRICS_TYPE: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
@@ -42,7 +42,7 @@ pub(super) async fn readyz(State(state): State<AdminState>) -> Response {
     (status, Json(report)).into_response()
 }
 
-/// The OpenMetrics format where it is asked for, since only it has exemplars.
+/// The `OpenMetrics` format where it is asked for, since only it has exemplars.
 pub(super) async fn metrics(State(state): State<AdminState>, headers: HeaderMap) -> Response {
     let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     if accepted.is_some_and(|accepted| accepted.contains("application/openmetrics-text")) {

@@ -101,6 +101,9 @@ pub struct Report {
     pub faults: Vec<Fault>,
 }
 
+/// The public key of an id, where there is one.
+pub type KeyFinder<'a> = &'a dyn Fn(&str) -> Option<PublicKey>;
+
 /// Walks over the ledger. `key` finds the public key with an id; without it no signature is
 /// checked, and an end that was cut off by somebody who rewrote the head stays unseen.
 ///
@@ -108,7 +111,7 @@ pub struct Report {
 /// The store cannot be read.
 pub fn verify(
     connection: &Connection,
-    key: Option<&dyn Fn(&str) -> Option<PublicKey>>,
+    key: Option<KeyFinder<'_>>,
     anchor: Option<Anchor>,
 ) -> rusqlite::Result<Report> {
     let mut walk = Walk::default();
@@ -213,11 +216,7 @@ impl Walk {
         Ok(marks)
     }
 
-    fn check_signatures(
-        &mut self,
-        marks: &[Mark],
-        key: Option<&dyn Fn(&str) -> Option<PublicKey>>,
-    ) {
+    fn check_signatures(&mut self, marks: &[Mark], key: Option<KeyFinder<'_>>) {
         let Some(key) = key else { return };
         for mark in marks {
             let public = mark.signature.as_ref().and_then(|(id, _)| key(id));

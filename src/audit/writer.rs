@@ -126,18 +126,16 @@ impl Writer {
         let now = OffsetDateTime::now_utc();
         let (seal, telemetry) = (self.state.seal.take(), self.telemetry.clone());
         let (seal, appended) = self.in_transaction(seal, move |transaction, seal| {
-            let mut last = match known {
-                Some(last) => last,
-                None => {
-                    let (last, damage) = end_of(transaction)?;
-                    match damage {
-                        None => last,
-                        Some(what) => {
-                            AuditDamaged { what }.emit(&telemetry);
-                            let entry =
-                                AuditEntry::about_itself(Kind::Damage, what.to_owned(), now);
-                            insert(transaction, last, &entry)?
-                        }
+            let mut last = if let Some(last) = known {
+                last
+            } else {
+                let (last, damage) = end_of(transaction)?;
+                match damage {
+                    None => last,
+                    Some(what) => {
+                        AuditDamaged { what }.emit(&telemetry);
+                        let entry = AuditEntry::about_itself(Kind::Damage, what.to_owned(), now);
+                        insert(transaction, last, &entry)?
                     }
                 }
             };

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::data_dir::{DataDir, cannot_use};
 use super::exit::{Exit, Failed};
 use super::{heading, terminal};
-use crate::audit::{self, Anchor, PublicKey, Query, Report, SCHEMA, Stored};
+use crate::audit::{self, Anchor, KeyFinder, PublicKey, Query, Report, SCHEMA, Stored};
 use crate::mask;
 use crate::store::Visitor;
 
@@ -291,7 +291,7 @@ impl Verify {
         let of_ring = |id: &str| PublicKey::of(ring.as_ref()?, Some(id)).map(|(_, key)| key);
         let given =
             |id: &str| self.public_key.iter().find(|(given, _)| given == id).map(|(_, key)| *key);
-        let key: Option<&dyn Fn(&str) -> Option<PublicKey>> = if ring.is_some() {
+        let key: Option<KeyFinder<'_>> = if ring.is_some() {
             Some(&of_ring)
         } else if self.public_key.is_empty() {
             None
@@ -300,7 +300,7 @@ impl Verify {
         };
         let report = visitor
             .read(|connection| audit::verify(connection, key, self.anchor))
-            .map_err(cannot_use)?;
+            .map_err(|error| cannot_use(&error))?;
         tell_report(&report)
     }
 }
@@ -356,7 +356,7 @@ fn walk(
     });
     match (walked, failed) {
         (_, Some(failed)) => Err(failed),
-        (Err(error), None) => Err(cannot_use(error)),
+        (Err(error), None) => Err(cannot_use(&error)),
         (Ok(()), None) => Ok(found),
     }
 }

@@ -38,21 +38,21 @@ impl DataDir {
 
     /// Opens the store to look into it, at rest or live.
     pub(super) fn look(&self, schemas: &[Schema]) -> Result<Visitor, Failed> {
-        Visitor::reader(&self.folder()?, schemas).map_err(cannot_open)
+        Visitor::reader(&self.folder()?, schemas).map_err(|error| cannot_open(&error))
     }
 
     /// Opens the store for a short write, at rest or live.
     pub(super) fn write(&self, schemas: &[Schema]) -> Result<Visitor, Failed> {
-        Visitor::writer(&self.folder()?, schemas).map_err(cannot_open)
+        Visitor::writer(&self.folder()?, schemas).map_err(|error| cannot_open(&error))
     }
 }
 
-fn cannot_open(error: OpenError) -> Failed {
+fn cannot_open(error: &OpenError) -> Failed {
     Failed::could_not_run(error.to_string())
         .help("`--data-dir` names the folder that holds `fieldgate.db`")
 }
 
 /// A store that could be opened and not be read.
-pub(super) fn cannot_use(error: StoreError) -> Failed {
+pub(super) fn cannot_use(error: &StoreError) -> Failed {
     Failed::could_not_run(format!("the store cannot be used: {error}"))
 }

@@ -42,7 +42,7 @@ impl LastSeen {
         // A store that cannot be read makes old values unknown, nothing worse.
         let found = self
             .stored
-            .get(key.clone(), fields.iter().map(|field| field.to_string()).collect())
+            .get(key.clone(), fields.iter().map(ToString::to_string).collect())
             .await
             .unwrap_or_default();
         let opened = fields.iter().zip(found).filter_map(|(field, sealed)| {

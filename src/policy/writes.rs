@@ -138,7 +138,10 @@ impl RouteTable {
             let text = path.as_str();
             let segments: Vec<&str> = text.trim_matches('/').split('/').take(depth).collect();
             let slash = if text.ends_with('/') { "/" } else { "" };
-            CanonicalPath::parse(&format!("/{}{slash}", segments.join("/"))).ok()?
+            {
+                let cut = format!("/{}{slash}", segments.join("/"));
+                CanonicalPath::parse(&cut).ok()?
+            }
         };
         match self.find(&Method::GET, &path) {
             Match::Governed(found) if found.resource.name == route.resource.name => {

@@ -172,7 +172,8 @@ impl Gate {
         begun.exchange.leave(Stage::Policy, Instant::now());
         match admitted? {
             Admitted::Governed(admitted) => {
-                call::run(self, &mut session.downstream_session, begun, &admitted).await?;
+                Box::pin(call::run(self, &mut session.downstream_session, begun, &admitted))
+                    .await?;
                 Ok(Passage::Answered)
             }
             Admitted::Open(open) => Ok(Passage::Open(open)),
@@ -227,7 +228,7 @@ impl ProxyHttp for Gate {
         let Some(begun) = context.begun.as_mut() else {
             return Err(aborted(Refusal::Internal));
         };
-        match self.street(session, begun).await {
+        match Box::pin(self.street(session, begun)).await {
             Ok(Passage::Answered) => Ok(true),
             Ok(Passage::Open(open)) => {
                 let query = session.req_header().uri.query();

@@ -248,10 +248,11 @@ impl Recorder {
             let Some(id) = id else { continue };
             let key = RecordKey { record: id, ..subject(call, route) };
             match (write, &record.values) {
-                (Write::Deleted, _) => self.last_seen.forget(key),
-                (_, Some(values)) => self.saw(key, values, seal),
-                // Changed, and nobody saw into what.
-                (_, None) => self.last_seen.forget(key),
+                (Write::Created | Write::Updated | Write::Nothing, Some(values)) => {
+                    self.saw(key, values, seal);
+                }
+                // Gone, or changed and nobody saw into what.
+                (Write::Deleted, _) | (_, None) => self.last_seen.forget(key),
             }
         }
     }

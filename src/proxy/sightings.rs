@@ -28,8 +28,11 @@ pub(super) struct Sightings {
     id: Option<Box<[u8]>>,
     lead: Option<Box<[u8]>>,
     at: Option<OffsetDateTime>,
-    seen: Vec<(Box<[u8]>, Box<[u8]>, OffsetDateTime)>,
+    seen: Vec<Sighting>,
 }
+
+/// The lead, the activity and its time.
+type Sighting = (Box<[u8]>, Box<[u8]>, OffsetDateTime);
 
 /// Most activities that are noted of one answer.
 const MOST: usize = 10_000;

@@ -226,8 +226,8 @@ fn age(inputs: &Inputs, now: OffsetDateTime) -> (Fraction, Explanation) {
                 let days = days.max(0);
                 let factor = match days {
                     ..=7 => 1000,
-                    ..=30 => 800,
-                    ..=90 => 500,
+                    8..=30 => 800,
+                    31..=90 => 500,
                     _ => 200,
                 };
                 (Fraction::thousandths(Thousandths::new(factor)), AgeReason::Days(days))

@@ -97,6 +97,7 @@ impl<'s> Rendering<'s> {
     /// `folded` are the components that rest on what the roles do not see, as
     /// [`ScoringPlan::folded`](super::ScoringPlan::folded) tells. `None` where the score is
     /// withheld.
+    #[must_use]
     pub fn of(score: &'s Score, disclosure: Disclosure, folded: ComponentSet) -> Option<Self> {
         let is_bucket = match disclosure {
             Disclosure::Full => false,

@@ -452,7 +452,7 @@ fn headers_of(rendering: &Rendering<'_>) -> Vec<(HeaderName, String)> {
 }
 
 fn shown(headers: &[(HeaderName, String)]) -> String {
-    headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect()
+    headers.iter().fold(String::new(), |shown, (name, value)| format!("{shown}{name}: {value}\n"))
 }
 
 fn members_of(rendering: &Rendering<'_>) -> String {

@@ -115,6 +115,7 @@ struct RuleSeries {
 }
 
 impl Metrics {
+    #[expect(clippy::too_many_lines, reason = "one line for each metric")]
     pub(super) fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
         let maker = Maker { registry: &registry };
@@ -333,7 +334,7 @@ impl Metrics {
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 
-    /// The scrape, in the OpenMetrics format, with exemplars.
+    /// The scrape, in the `OpenMetrics` format, with exemplars.
     pub(super) fn render_open(&self) -> String {
         open_metrics::render(&self.registry.gather(), &self.exemplars)
     }

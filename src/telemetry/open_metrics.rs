@@ -1,4 +1,4 @@
-//! The metrics in the OpenMetrics text format, version 1.0.0, with exemplars.
+//! The metrics in the `OpenMetrics` text format, version 1.0.0, with exemplars.
 //!
 //! Pure. The library at hand writes Prometheus' older format only, which has no place for them.
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -50,7 +51,6 @@ impl Home {
         let keys = fieldgate::mask::KeyRing::generate_file(&mut rand::rng(), &id, date);
         let path = folder.join("keys.yaml");
         std::fs::write(&path, secrecy::ExposeSecret::expose_secret(&keys)).unwrap();
-        use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let config = format!(
             "listen: 127.0.0.1:0\nadmin: {{ listen: 127.0.0.1:0 }}\n\
@@ -123,7 +123,7 @@ impl Home {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Every event of the journal, one CloudEvent a line.
+    /// Every event of the journal, one `CloudEvent` a line.
     pub(crate) fn events(&self) -> Vec<serde_json::Value> {
         let text = self.ask(&["events", "list", "--json", "--limit", "0"]);
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

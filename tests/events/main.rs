@@ -1,6 +1,17 @@
 //! Events through the real program: writes through sockets on one side, receivers on the other.
 
 #![cfg(test)]
+#![allow(
+    clippy::maybe_infinite_iter,
+    clippy::match_wild_err_arm,
+    clippy::string_slice,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::items_after_statements,
+    clippy::too_many_lines,
+    clippy::doc_markdown,
+    reason = "short tests matter more here than speed, and a panic is a failure"
+)]
 
 mod client;
 mod commands;

@@ -1,6 +1,19 @@
 //! Who calls, through real sockets: the CRM's own sessions, issuers, certificates, and no mix-up.
 
 #![cfg(test)]
+#![allow(
+    clippy::string_slice,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::needless_for_each,
+    clippy::wrong_self_convention,
+    clippy::inconsistent_struct_constructor,
+    clippy::useless_format,
+    clippy::too_many_lines,
+    clippy::items_after_statements,
+    clippy::needless_raw_string_hashes,
+    reason = "short tests matter more here than speed, and a panic is a failure"
+)]
 
 mod certificates;
 mod keep_alive;

@@ -4,6 +4,7 @@
 
 mod built;
 mod harness;
+mod line;
 mod nats;
 mod nats_server;
 mod receiver;

@@ -15,6 +15,7 @@ use nkeys::KeyPair;
 use serde_json::value::RawValue;
 
 use crate::harness::{certificates, failed, message};
+use crate::line::Line;
 use crate::nats_server::NatsServer;
 use crate::receiver::closed_port;
 
@@ -213,18 +214,20 @@ async fn deliver_at_last(sink: &NatsSink, message: &Message) {
     }
 }
 
+/// The server takes the message, and its answer does not come through.
 #[tokio::test]
-async fn a_server_that_does_not_answer_fails_with_the_timeout() {
+async fn an_acknowledgement_that_does_not_come_is_waited_for_and_then_asked_for_again() {
     let server = NatsServer::start("");
+    let line = Line::to(server.port).await;
     let timeout = Duration::from_millis(500);
-    let sink = sink(NatsStream { timeout, ..settings(server.url()) });
-    assert_eq!(sink.deliver(&message(1), 1).await, Delivered::Accepted);
-    server.signal("STOP");
+    let sink = sink(NatsStream { timeout, ..settings(format!("nats://{}", line.address)) });
+    deliver_at_last(&sink, &message(1)).await;
+    line.is_held.send_replace(true);
     let began = Instant::now();
     let delivered = sink.deliver(&message(2), 1).await;
     assert_eq!(delivered, failed(DeliveryFailure::NotAcknowledged));
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-    server.signal("CONT");
+    line.is_held.send_replace(false);
     deliver_at_last(&sink, &message(2)).await;
     assert_eq!(stored(&server).await.len(), 2);
 }

@@ -47,13 +47,6 @@ impl NatsServer {
         self.wait_until_up();
     }
 
-    /// Stops it without ending it, or lets it go on: `STOP` or `CONT`.
-    pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap();
-        assert!(status.success());
-    }
-
     /// The ports that the server chose, as it wrote them down.
     fn ports(&mut self) -> serde_json::Value {
         let name = format!("_{}.ports", self.child.id());

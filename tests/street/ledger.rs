@@ -25,7 +25,7 @@ fn entries(gate: &Gate) -> Vec<AuditEntry> {
 async fn an_answer_is_in_the_ledger_when_the_client_has_it() {
     let upstream = Upstream::demo().await;
     let gate = with_ledger(&upstream, REQUIRED).start().await;
-    let answer = gate.get("/api/v1/leads/1/?email=canary@example.com").as_role("sales_rep").send();
+    let answer = gate.get("/api/v1/leads/1/?status=canary@example.com").as_role("sales_rep").send();
     let answer = answer.await;
     assert_eq!(answer.status, 200);
     let entries = entries(&gate);

@@ -219,8 +219,8 @@ async fn a_client_that_leaves_ends_its_read_but_not_its_write() {
             "{method} {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo-admin\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        stream.write_all(ask.as_bytes()).await.unwrap();
         let before = upstream.heads().len();
+        stream.write_all(ask.as_bytes()).await.unwrap();
         gate.until(|| async { upstream.heads().len() > before }).await;
         drop(stream);
         if method == "POST" {

@@ -8,6 +8,10 @@
     clippy::needless_for_each,
     clippy::wrong_self_convention,
     clippy::inconsistent_struct_constructor,
+    clippy::useless_format,
+    clippy::too_many_lines,
+    clippy::items_after_statements,
+    clippy::needless_raw_string_hashes,
     reason = "short tests matter more here than speed, and a panic is a failure"
 )]
 

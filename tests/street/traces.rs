@@ -52,7 +52,7 @@ async fn check_one_trace(protocol: Protocol) {
         .start()
         .await;
     let answer = gate
-        .get("/api/v1/leads/7/?email=canary@example.com")
+        .get("/api/v1/leads/7/?status=canary@example.com")
         .as_role("sales_rep")
         .header("traceparent", &traceparent("01"))
         .header("tracestate", "vendor=1")

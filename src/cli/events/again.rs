@@ -75,7 +75,7 @@ fn again(
         (None, None) => Chosen::All,
     };
     let mut visitor = at.write(SCHEMAS)?;
-    let sinks = visitor.read(journal::sink_names).map_err(cannot_use)?;
+    let sinks = visitor.read(journal::sink_names).map_err(|error| cannot_use(&error))?;
     if let Some(sink) = sink
         && !sinks.iter().any(|known| known == sink)
     {
@@ -83,12 +83,14 @@ fn again(
             .help(suggest(sink, sinks.iter().map(String::as_str))));
     }
     if let Some(id) = id
-        && visitor.read(|all| journal::show(all, id)).map_err(cannot_use)?.is_none()
+        && visitor.read(|all| journal::show(all, id)).map_err(|error| cannot_use(&error))?.is_none()
     {
         return Err(unknown(id));
     }
     let now = OffsetDateTime::now_utc();
-    let done = visitor.write(|inside| verb(inside, chosen, sink, now)).map_err(cannot_use)?;
+    let done = visitor
+        .write(|inside| verb(inside, chosen, sink, now))
+        .map_err(|error| cannot_use(&error))?;
     let deliveries = if done == 1 { "delivery" } else { "deliveries" };
     terminal::tell(&format!("{done} {deliveries} to be made\n"));
     Ok(Exit::Good)

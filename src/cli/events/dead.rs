@@ -1,5 +1,7 @@
 //! `fieldgate events dead`.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use serde_json::json;
 
@@ -32,15 +34,16 @@ impl Dead {
         let visitor = self.at.look(SCHEMAS)?;
         let letters = visitor
             .read(|connection| journal::dead_letters(connection, self.sink.as_deref(), self.limit))
-            .map_err(cannot_use)?;
+            .map_err(|error| cannot_use(&error))?;
         if letters.is_empty() && !self.json {
             terminal::tell("no dead letters\n");
         }
         let mut text = String::new();
         if !letters.is_empty() && !self.json {
-            text += &format!(
-                "{QUIET}{:<20} {:<16} {:<24} {:<18} {:<36} {}{QUIET:#}\n",
-                "TIME", "SINK", "TYPE", "SUBJECT", "ID", "LAST FAILURE"
+            let _ = writeln!(
+                text,
+                "{QUIET}{:<20} {:<16} {:<24} {:<18} {:<36} LAST FAILURE{QUIET:#}",
+                "TIME", "SINK", "TYPE", "SUBJECT", "ID"
             );
         }
         for letter in &letters {
@@ -52,10 +55,11 @@ impl Dead {
                     "time": table::time(entry.time), "sink": delivery.sink,
                     "attempts": delivery.attempts, "failure": delivery.failure,
                 });
-                text += &format!("{object}\n");
+                let _ = writeln!(text, "{object}");
             } else {
-                text += &format!(
-                    "{:<20} {:<16} {:<24} {:<18} {:<36} {BAD}{failure}{BAD:#}\n",
+                let _ = writeln!(
+                    text,
+                    "{:<20} {:<16} {:<24} {:<18} {:<36} {BAD}{failure}{BAD:#}",
                     table::time(entry.time),
                     delivery.sink,
                     entry.event_type,

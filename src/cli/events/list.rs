@@ -17,7 +17,7 @@ pub(super) struct List {
     /// Only the newest so many; 0 means all
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: usize,
-    /// One CloudEvent a line
+    /// One `CloudEvent` a line
     #[arg(long)]
     json: bool,
     /// With `--json`: what the events say, as this role may see it
@@ -33,7 +33,8 @@ impl List {
     pub(super) fn execute(self) -> Result<Exit, Failed> {
         let visitor = self.at.look(SCHEMAS)?;
         // SQLite takes numbers up to this.
-        let limit = if self.limit == 0 { i64::MAX as usize } else { self.limit };
+        let most = usize::try_from(i64::MAX).unwrap_or(usize::MAX);
+        let limit = if self.limit == 0 { most } else { self.limit };
         let text = visitor.read(|connection| {
             let listed = journal::list(connection, &self.which.filter(), limit)?;
             let mut text = String::new();
@@ -51,7 +52,7 @@ impl List {
             text.extend(listed.iter().map(table::line));
             Ok(text)
         });
-        let text = text.map_err(cannot_use)?;
+        let text = text.map_err(|error| cannot_use(&error))?;
         if text.is_empty() && !self.json {
             terminal::tell("no events\n");
         }

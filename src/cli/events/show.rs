@@ -1,5 +1,7 @@
 //! `fieldgate events show`.
 
+use std::fmt::Write as _;
+
 use clap::Args;
 use uuid::Uuid;
 
@@ -22,7 +24,7 @@ impl Show {
     pub(super) fn execute(self) -> Result<Exit, Failed> {
         let visitor = self.at.look(SCHEMAS)?;
         let shown = visitor.read(|connection| journal::show(connection, self.id));
-        let shown = shown.map_err(cannot_use)?.ok_or_else(|| unknown(self.id))?;
+        let shown = shown.map_err(|error| cannot_use(&error))?.ok_or_else(|| unknown(self.id))?;
         terminal::print(&text(&shown))?;
         Ok(Exit::Good)
     }
@@ -53,13 +55,13 @@ fn text(shown: &Shown) -> String {
         table::row(&mut out, name, &value);
     }
     if !shown.views.is_empty() {
-        out += &format!("\n{STRONG}What each role sees{STRONG:#}\n");
+        let _ = writeln!(out, "\n{STRONG}What each role sees{STRONG:#}");
     }
     for (role, data) in &shown.views {
         table::row(&mut out, role, data.get());
     }
     if !shown.deliveries.is_empty() {
-        out += &format!("\n{STRONG}Deliveries{STRONG:#}\n");
+        let _ = writeln!(out, "\n{STRONG}Deliveries{STRONG:#}");
     }
     for delivery in &shown.deliveries {
         let style = match delivery.state {

@@ -22,7 +22,7 @@ const BATCH: usize = 500;
 pub(super) struct Tail {
     #[command(flatten)]
     which: Which,
-    /// One CloudEvent a line
+    /// One `CloudEvent` a line
     #[arg(long)]
     json: bool,
     /// With `--json`: what the events say, as this role may see it
@@ -44,7 +44,10 @@ impl Tail {
             0
         } else {
             let newest = visitor.read(|all| journal::list(all, &Filter::default(), 1));
-            newest.map_err(cannot_use)?.last().map_or(0, |newest| newest.entry.position)
+            newest
+                .map_err(|error| cannot_use(&error))?
+                .last()
+                .map_or(0, |newest| newest.entry.position)
         };
         let mut left = self.count.unwrap_or(usize::MAX);
         if !self.json {
@@ -67,7 +70,7 @@ impl Tail {
                 }
                 Ok(lines)
             });
-            let batch = batch.map_err(cannot_use)?;
+            let batch = batch.map_err(|error| cannot_use(&error))?;
             if batch.is_empty() {
                 std::thread::sleep(LOOK_EVERY);
             }

@@ -100,8 +100,8 @@ fn sampled(value: Option<&[u8]>) -> Option<Option<bool>> {
 /// Sixteen or eight bytes; the shorter ones stand for the low half.
 fn trace_id(digits: &[u8]) -> Option<TraceId> {
     if digits.len() == 16 {
-        let [a, b, c, d, e, f, g, h]: [u8; 8] = lowercase_hex(digits)?;
-        return TraceId::from_bytes([0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d, e, f, g, h]);
+        let low: [u8; 8] = lowercase_hex(digits)?;
+        return TraceId::from_bytes(u128::from(u64::from_be_bytes(low)).to_be_bytes());
     }
     TraceId::from_bytes(lowercase_hex(digits)?)
 }

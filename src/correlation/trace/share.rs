@@ -40,6 +40,7 @@ impl Share {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
         reason = "the product lies between 0 and 2^63, and how it is rounded is part of the rule"
     )]
     pub fn keeps(self, trace: TraceId) -> bool {

@@ -193,7 +193,7 @@ fn activities_outside_of_the_record() {
 #[test]
 fn rules_lie_one_over_the_other() {
     let set = set(
-        r#"
+        r"
 leads:
   lead: { status: state, statuses: { new: 0.6 } }
 weights: { status: 100, recent_activity: 0, age: 0, completeness: 0, engagement: 0, custom_fields: 0 }
@@ -201,7 +201,7 @@ statuses: { new: 0.4, contacted: 0.7 }
 aliases: { Fresh: new }
 companies:
   acme: { statuses: { new: 0.2 }, aliases: { fresh: contacted } }
-"#,
+",
         &[
             ("companies/acme/scoring.yaml", "statuses: { contacted: 0.3 }\n"),
             ("companies/globex/scoring.yaml", "statuses: { new: 0.1 }\nunknown_status: 0.9\n"),
@@ -234,12 +234,12 @@ fn told(set: &PolicySet, roles: &[&str]) -> (Told, ComponentSet) {
 #[test]
 fn what_roles_are_told() {
     let set = set(
-        r#"
+        r"
 leads: [lead]
 custom_fields: { custom.plan: 100 }
 activities: { observed: { resource: activity, lead: lead, at: at } }
 roles: { sales: bucket }
-"#,
+",
         &[],
     );
     let folded = |names: &[ComponentName]| names.iter().copied().collect::<ComponentSet>();
