@@ -51,7 +51,7 @@ impl Place {
     }
 
     /// A value as it is written there; `None` where it may not stand there.
-    pub(super) fn escaped<'v>(self, value: &'v str) -> Option<Cow<'v, str>> {
+    pub(super) fn escaped(self, value: &str) -> Option<Cow<'_, str>> {
         match self {
             Self::Plain => Some(Cow::Borrowed(value)),
             Self::Url => Some(utf8_percent_encode(value, UNRESERVED).into()),
