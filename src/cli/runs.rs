@@ -63,7 +63,7 @@ impl Runs {
 /// The run whose id begins like this.
 fn find(visitor: &Visitor, written: &str) -> Result<Uuid, Failed> {
     let found = visitor.read(|connection| runs::suggest_runs(connection, written));
-    match found.map_err(cannot_use)?.as_slice() {
+    match found.map_err(|error| cannot_use(&error))?.as_slice() {
         [run] => Ok(*run),
         [] => Err(Failed::usage(format!("there is no run `{written}`"))
             .help("`fieldgate runs list` shows the ids")),

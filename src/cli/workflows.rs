@@ -65,11 +65,9 @@ struct PolicyFolder {
 /// The policies of a folder; what is wrong with them is printed.
 fn load(folder: &Path) -> Result<PolicySet, Failed> {
     let loaded = policy::load(folder);
-    match loaded.set {
-        Some(set) => Ok(set),
-        None => {
-            terminal::tell_findings(&loaded.findings);
-            Err(Failed::told(exit_of_folder(folder)))
-        }
+    if let Some(set) = loaded.set {
+        return Ok(set);
     }
+    terminal::tell_findings(&loaded.findings);
+    Err(Failed::told(exit_of_folder(folder)))
 }

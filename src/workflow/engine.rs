@@ -36,7 +36,7 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(1);
 pub const MOST_DEPTH: u32 = 5;
 
 /// How runs are carried out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// Runs at once, at least one.
     pub parallel: usize,

@@ -243,8 +243,8 @@ impl Filling<'_> {
             Reference::Field(path) => {
                 let (first, rest) = path.as_str().split_once('.').unwrap_or((path.as_str(), ""));
                 if let Some(value) = self.variables.get(first) {
-                    let names = rest.split('.').filter(|name| !name.is_empty());
-                    let found = names.fold(Some(value), |value, name| value?.member(name));
+                    let mut names = rest.split('.').filter(|name| !name.is_empty());
+                    let found = names.try_fold(value, |value, name| value.member(name));
                     return Ok(found.cloned().unwrap_or(Value::Null));
                 }
                 match path.as_str() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::harness::{check, finish, program, run};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 31] = [
     "",
     "run",
     "demo",
@@ -26,6 +26,15 @@ const COMMANDS: [&str; 22] = [
     "events replay",
     "events dead",
     "events retry",
+    "workflows",
+    "workflows list",
+    "workflows run",
+    "workflows test",
+    "runs",
+    "runs list",
+    "runs show",
+    "runs retry",
+    "runs cancel",
     "completions",
 ];
 

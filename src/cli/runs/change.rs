@@ -36,7 +36,10 @@ impl Retry {
     pub(super) fn execute(self) -> Result<Exit, Failed> {
         let mut visitor = self.at.write(SCHEMAS)?;
         let run = find(&visitor, &self.id)?;
-        match visitor.write(|inside| runs::retry(inside, run)).map_err(cannot_use)? {
+        match visitor
+            .write(|inside| runs::retry(inside, run))
+            .map_err(|error| cannot_use(&error))?
+        {
             Retried::Yes => {
                 terminal::tell(&format!("{run} goes on\n"));
                 Ok(Exit::Good)
@@ -52,7 +55,10 @@ impl Cancel {
         let mut visitor = self.at.write(SCHEMAS)?;
         let run = find(&visitor, &self.id)?;
         let now = OffsetDateTime::now_utc();
-        match visitor.write(|inside| runs::cancel(inside, run, now)).map_err(cannot_use)? {
+        match visitor
+            .write(|inside| runs::cancel(inside, run, now))
+            .map_err(|error| cannot_use(&error))?
+        {
             Cancelled::Yes => {
                 terminal::tell(&format!("{run} is cancelled\n"));
                 Ok(Exit::Good)

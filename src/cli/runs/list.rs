@@ -61,10 +61,9 @@ impl List {
             event: self.event,
             correlation_id: self.correlation_id,
         };
-        // SQLite takes numbers up to this.
-        let limit = if self.limit == 0 { i64::MAX as usize } else { self.limit };
+        let limit = if self.limit == 0 { usize::MAX } else { self.limit };
         let listed = visitor.read(|connection| runs::list(connection, &filter, limit));
-        let listed = listed.map_err(cannot_use)?;
+        let listed = listed.map_err(|error| cannot_use(&error))?;
         if self.json {
             let lines = listed.iter().map(json_form::listed);
             let text: String = lines.map(|form| json_line(&form)).collect();

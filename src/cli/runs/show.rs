@@ -25,7 +25,9 @@ impl Show {
     pub(super) fn execute(self) -> Result<Exit, Failed> {
         let visitor = self.at.look(SCHEMAS)?;
         let run = find(&visitor, &self.id)?;
-        let shown = visitor.read(|connection| runs::show(connection, run)).map_err(cannot_use)?;
+        let shown = visitor
+            .read(|connection| runs::show(connection, run))
+            .map_err(|error| cannot_use(&error))?;
         let Some(shown) = shown else {
             return Err(Failed::usage(format!("the run `{run}` has just been removed")));
         };

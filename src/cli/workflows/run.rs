@@ -45,16 +45,16 @@ pub(super) struct Run {
     #[arg(long, value_name = "ID", required_unless_present = "record")]
     event: Option<Uuid>,
     /// A record as JSON instead, as the role of the workflow sees it; only with `--dry-run`
-    #[arg(long, value_name = "FILE", conflicts_with = "event", requires = "dry_run")]
+    #[arg(long, value_name = "FILE", conflicts_with = "event", requires = "is_rehearsal")]
     record: Option<PathBuf>,
     /// Show what each action would do; nothing is done and nothing is written
-    #[arg(long)]
-    dry_run: bool,
+    #[arg(long = "dry-run")]
+    is_rehearsal: bool,
     /// With `--dry-run`: a variable of the environment that templates may name
-    #[arg(long, value_name = "NAME", requires = "dry_run")]
+    #[arg(long, value_name = "NAME", requires = "is_rehearsal")]
     env: Vec<String>,
     /// With `--dry-run`: print JSON
-    #[arg(long, requires = "dry_run")]
+    #[arg(long, requires = "is_rehearsal")]
     json: bool,
     #[command(flatten)]
     policies: PolicyFolder,
@@ -73,10 +73,10 @@ impl Run {
         let now = OffsetDateTime::now_utc();
         let message = match (&self.record, self.event) {
             (Some(path), _) => made_up(path, workflow, now)?,
-            (None, Some(event)) => self.from_journal(event, workflow)?,
+            (None, Some(event)) => self.journal_event(event, workflow)?,
             (None, None) => return Err(Failed::usage("an event or a record is needed")),
         };
-        if self.dry_run {
+        if self.is_rehearsal {
             return self.rehearse(workflow, &message, now);
         }
         if workflow.status == Status::Archived {
@@ -92,13 +92,13 @@ impl Run {
             event: Arc::new(message),
         };
         let mut visitor = self.at.write(SCHEMAS)?;
-        visitor.write(|inside| runs::add(inside, &run, now)).map_err(cannot_use)?;
+        visitor.write(|inside| runs::add(inside, &run, now)).map_err(|error| cannot_use(&error))?;
         terminal::print(&format!("{id}\n"))?;
         Ok(Exit::Good)
     }
 
     /// The event as the role of the workflow sees it.
-    fn from_journal(&self, event: Uuid, workflow: &Workflow) -> Result<Message, Failed> {
+    fn journal_event(&self, event: Uuid, workflow: &Workflow) -> Result<Message, Failed> {
         let visitor = self.at.look(SCHEMAS)?;
         let found = visitor.read(|connection| {
             let Some(shown) = journal::show(connection, event)? else { return Ok(None) };
@@ -106,7 +106,7 @@ impl Run {
             let source = journal::source(connection)?;
             Ok(Some((shown.entry, source, data)))
         });
-        let found = found.map_err(cannot_use)?;
+        let found = found.map_err(|error| cannot_use(&error))?;
         let (entry, source, data) = found.ok_or_else(|| {
             Failed::usage(format!("the journal holds no event `{event}`"))
                 .help("`fieldgate events list` shows the ids")
@@ -153,11 +153,8 @@ fn made_up(path: &Path, workflow: &Workflow, now: OffsetDateTime) -> Result<Mess
         return Err(Failed::input(format!("`{}` is too large for a record", path.display())));
     }
     let text = std::fs::read_to_string(path).map_err(cannot_read)?;
-    let record = match Value::parse(&text) {
-        Some(record @ Value::Object(_)) => record,
-        Some(_) | None => {
-            return Err(Failed::input(format!("`{}` is no JSON object", path.display())));
-        }
+    let Some(record @ Value::Object(_)) = Value::parse(&text) else {
+        return Err(Failed::input(format!("`{}` is no JSON object", path.display())));
     };
     let id = record.member("id").and_then(|id| id_of(&id.to_string()));
     let event_type = workflow.triggers.first().map(|trigger| trigger.event.clone());

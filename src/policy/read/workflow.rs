@@ -213,7 +213,7 @@ impl Reader {
             Some(node) => self.condition(node, Over::Event),
             None => Some(Condition::default()),
         };
-        let (kind, key, payload) = self.what_it_does(node.span, fields.take_rest())?;
+        let (kind, key, payload) = self.what_it_does(node.span, &fields.take_rest())?;
         let payload = self.payload(kind, key, payload, place, texts);
         Some(Action {
             kind,
@@ -230,22 +230,21 @@ impl Reader {
     fn what_it_does<'n>(
         &mut self,
         span: Span,
-        rest: Vec<&'n (Key, Node)>,
+        rest: &[&'n (Key, Node)],
     ) -> Option<(ActionKind, &'n Key, &'n Node)> {
         let beside = ["allow_failure", "retry", "timeout", "when"];
         let words = ActionKind::ALL.map(ActionKind::word);
         let mut found = Vec::new();
-        for (key, node) in &rest {
-            match ActionKind::from_word(&key.name) {
-                Some(kind) => found.push((kind, key, node)),
-                None => {
-                    let message = format!("there is no action `{}`", key.name);
-                    let finding = Finding::error("policy::unknown_action", message)
-                        .label("neither an action nor something that stands beside one")
-                        .help(suggest(&key.name, words.into_iter().chain(beside)));
-                    self.report(finding, key.span);
-                }
+        for (key, node) in rest {
+            if let Some(kind) = ActionKind::from_word(&key.name) {
+                found.push((kind, key, node));
+                continue;
             }
+            let message = format!("there is no action `{}`", key.name);
+            let finding = Finding::error("policy::unknown_action", message)
+                .label("neither an action nor something that stands beside one")
+                .help(suggest(&key.name, words.into_iter().chain(beside)));
+            self.report(finding, key.span);
         }
         match found.as_slice() {
             [one] if rest.len() == 1 => Some(*one),
@@ -388,13 +387,22 @@ impl Reader {
                     false
                 }
             },
-            Value::List(items) => {
-                items.iter().fold(true, |all, item| self.templates_in(item, place, texts) && all)
+            Value::List(items) => self.templates_in_all(items.iter(), place, texts),
+            Value::Map(entries) => {
+                self.templates_in_all(entries.iter().map(|(_, value)| value), place, texts)
             }
-            Value::Map(entries) => entries
-                .iter()
-                .fold(true, |all, (_, value)| self.templates_in(value, place, texts) && all),
         }
+    }
+
+    /// Looks at every one, so that every fault is found.
+    fn templates_in_all<'n>(
+        &mut self,
+        nodes: impl Iterator<Item = &'n Node>,
+        place: usize,
+        texts: &mut Texts,
+    ) -> bool {
+        let faulty = nodes.filter(|node| !self.templates_in(node, place, texts)).count();
+        faulty == 0
     }
 
     fn bad_template(&mut self, fault: &TemplateFault, span: Span) {

@@ -275,7 +275,7 @@ impl Reference {
     }
 }
 
-/// `` is none, `+2` and `- 30` so many.
+/// Nothing is none, `+2` and `- 30` so many.
 fn days_of(text: &str) -> Option<i32> {
     let text = text.trim();
     if text.is_empty() {

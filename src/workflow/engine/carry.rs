@@ -87,7 +87,7 @@ impl Post {
         let Next { ordinal, attempts, left_out } = next;
         let clock = &self.parts.clock;
         let started = clock.now();
-        let context = self.context(run, workflow, ordinal, attempts + 1, started);
+        let context = context(run, workflow, ordinal, attempts + 1, started);
         let performed = self.perform(run, workflow, action, &context, signals).await;
         fail_point::pass("after_action");
         let now = clock.now();
@@ -171,31 +171,6 @@ impl Post {
                 error: "it took too long".to_owned(),
             }),
             Ok(_) = is_taken_back.wait_for(|is_taken_back| *is_taken_back) => None,
-        }
-    }
-
-    fn context(
-        &self,
-        run: &ClaimedRun,
-        workflow: &Workflow,
-        ordinal: u32,
-        attempt: u32,
-        now: OffsetDateTime,
-    ) -> ActionContext {
-        ActionContext {
-            run: run.id,
-            ordinal,
-            attempt,
-            idempotency_key: format!("{}-{ordinal}", run.id),
-            workflow: run.workflow.clone(),
-            role: workflow.role.clone(),
-            tenant: run.event.tenant.clone(),
-            correlation_id: run.event.correlation_id.clone(),
-            causation_depth: run.depth,
-            traceparent: run.event.traceparent.clone(),
-            event: run.event.as_ref().clone(),
-            now,
-            dry_run: false,
         }
     }
 
@@ -297,6 +272,31 @@ impl Post {
     }
 }
 
+/// What the attempt that begins now may know.
+fn context(
+    run: &ClaimedRun,
+    workflow: &Workflow,
+    ordinal: u32,
+    attempt: u32,
+    now: OffsetDateTime,
+) -> ActionContext {
+    ActionContext {
+        run: run.id,
+        ordinal,
+        attempt,
+        idempotency_key: format!("{}-{ordinal}", run.id),
+        workflow: run.workflow.clone(),
+        role: workflow.role.clone(),
+        tenant: run.event.tenant.clone(),
+        correlation_id: run.event.correlation_id.clone(),
+        causation_depth: run.depth,
+        traceparent: run.event.traceparent.clone(),
+        event: run.event.as_ref().clone(),
+        now,
+        dry_run: false,
+    }
+}
+
 fn action_at(workflow: &Workflow, ordinal: u32) -> Option<&Action> {
     workflow.actions.get(usize::try_from(ordinal).ok()?)
 }
@@ -317,7 +317,7 @@ fn outcome_of(performed: Option<Performed>) -> (Outcome, bool) {
         Some(Performed::Completed { result }) => {
             let mut result = result.to_string();
             if result.len() > MOST_RESULT {
-                result = "{\"truncated\":true}".to_owned();
+                "{\"truncated\":true}".clone_into(&mut result);
             }
             (Outcome::Completed { result }, false)
         }

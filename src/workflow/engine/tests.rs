@@ -157,7 +157,8 @@ struct Bench {
 
 /// A workflow file of notifications.
 fn workflow(name: &str, head: &str, actions: &[&str]) -> Arc<Workflow> {
-    let actions: String = actions.iter().map(|action| format!("  - {action}\n")).collect();
+    let actions: Vec<String> = actions.iter().map(|action| format!("  - {action}\n")).collect();
+    let actions = actions.concat();
     let head = if head.contains("triggers") {
         head.to_owned()
     } else {
@@ -216,7 +217,7 @@ impl Bench {
     fn start(&mut self) {
         self.owners += 1;
         let owner = format!("owner-{}", self.owners);
-        let engine = Engine::new(self.parts.clone(), self.settings.clone(), &owner);
+        let engine = Engine::new(self.parts.clone(), self.settings, &owner);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(engine.run(async move { drop(stopped.await) }));
         self.engine = Some((stop, task));

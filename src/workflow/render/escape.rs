@@ -55,7 +55,7 @@ impl Place {
     }
 
     /// A value as it is written there; `None` where it may not stand there.
-    pub(super) fn escaped<'v>(self, value: &'v str) -> Option<Cow<'v, str>> {
+    pub(super) fn escaped(self, value: &str) -> Option<Cow<'_, str>> {
         match self {
             Self::Plain | Self::Text => Some(Cow::Borrowed(value)),
             Self::Html => Some(Cow::Owned(html(value))),

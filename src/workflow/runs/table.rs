@@ -315,8 +315,8 @@ fn next_pending(
              AND position NOT IN (SELECT value FROM json_each(?2))
          ORDER BY priority DESC, position LIMIT ?3",
     )?;
-    let full = serde_json::Value::from_iter(chosen.full.iter().cloned());
-    let known = serde_json::Value::from_iter(chosen.positions.iter().copied());
+    let full = chosen.full.iter().cloned().collect::<serde_json::Value>();
+    let known = chosen.positions.iter().copied().collect::<serde_json::Value>();
     let look = i64::try_from(LOOK).unwrap_or(i64::MAX);
     let rows = pending.query_map((full.to_string(), known.to_string(), look), |row| {
         Ok((row.get(0)?, row.get(1)?))
