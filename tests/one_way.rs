@@ -36,6 +36,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("audit", &["mask", "config", "telemetry", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
     ("workflow", &["diagnostic", "json", "condition", "policy", "fail_point", "store", "event"]),
+    ("deed", &["condition", "config", "event", "workflow"]),
     ("admin", &["problem", "config", "telemetry", "audit"]),
     ("proxy", PROXY),
     ("server", &[]),

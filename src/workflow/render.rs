@@ -107,7 +107,7 @@ impl Renderer {
                 }
             };
             let is_text = matches!(key.shape, Shape::Text | Shape::Word(_));
-            // Where any value may stand, `value: null` is meant: it clears a field.
+            // Where any value may stand, `value: ""` is meant: it clears a field.
             let is_empty = is_nothing(&value) && (is_text || value != *written);
             if is_empty && key.is_required {
                 return Err(RenderFault::Empty(key.name));
