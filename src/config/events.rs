@@ -1,7 +1,7 @@
 //! `events`: what is told of observed writes, and to whom.
 
 mod file;
-mod nats;
+pub(super) mod nats;
 mod webhook;
 
 use std::path::{Path, PathBuf};

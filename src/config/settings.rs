@@ -2,6 +2,7 @@
 
 mod events;
 mod identity;
+mod workflows;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use secrecy::SecretString;
 pub use self::identity::*;
 pub use super::path_pattern::PathPattern;
 pub use events::*;
+pub use workflows::*;
 
 const MIB: usize = 1 << 20;
 
@@ -47,6 +49,8 @@ pub struct Settings {
     pub audit: Option<Audit>,
     /// What is told of observed writes; there is a `data_dir` where it is set.
     pub events: Option<Events>,
+    /// How workflows are carried out; there is a `data_dir` where it is set.
+    pub workflows: Option<Workflows>,
 }
 
 impl Settings {
