@@ -11,6 +11,7 @@ mod health;
 mod log_level;
 mod masking_logs;
 mod readiness;
+mod workflows;
 
 use std::future::Future;
 use std::io;
@@ -20,12 +21,13 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use self::readiness::{Condition, Readiness};
+pub use self::workflows::WorkflowPages;
 
 use self::connections::{Connections, LocalAddress};
 use self::guard::Guard;
@@ -47,6 +49,7 @@ pub struct AdminState {
     telemetry: Telemetry,
     readiness: Readiness,
     ledger: Option<Ledger>,
+    workflows: Option<WorkflowPages>,
 }
 
 impl AdminState {
@@ -58,7 +61,14 @@ impl AdminState {
         readiness: Readiness,
         ledger: Option<Ledger>,
     ) -> Self {
-        Self { guard: Arc::new(Guard::new(settings)), telemetry, readiness, ledger }
+        let guard = Arc::new(Guard::new(settings));
+        Self { guard, telemetry, readiness, ledger, workflows: None }
+    }
+
+    /// Shows workflows too.
+    #[must_use]
+    pub fn with_workflows(self, workflows: Option<WorkflowPages>) -> Self {
+        Self { workflows, ..self }
     }
 }
 
@@ -92,11 +102,24 @@ fn router(state: AdminState) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/log-level", get(log_level::show).put(log_level::change))
         .route(masking_logs::PATH, get(masking_logs::list))
+        .merge(workflow_pages())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), guard::check))
         .with_state(state)
+}
+
+/// What is sent here may be longer than elsewhere.
+fn workflow_pages() -> Router<AdminState> {
+    let one = get(workflows::show).put(workflows::replace).delete(workflows::remove);
+    Router::new()
+        .route(workflows::ALL, get(workflows::list).post(workflows::create))
+        .route(workflows::ONE, one)
+        .route(workflows::EXECUTE, post(workflows::execute))
+        .route(workflows::RUNS, get(workflows::runs))
+        .route(workflows::RUN, get(workflows::run))
+        .layer(DefaultBodyLimit::max(workflows::LARGEST))
 }
 
 async fn not_found() -> Response {

@@ -21,7 +21,7 @@ pub mod workflow;
 mod writes;
 
 pub use canonical::{CanonicalPath, PathRefusal};
-pub use load::{Fingerprint, Loaded, fingerprint, load};
+pub use load::{FileChange, Fingerprint, Loaded, fingerprint, load, load_with};
 pub use mode::{Combine, Mode};
 pub use read::{Read, read};
 pub use router::{GovernedRoute, Match, RouteConflict, RouteTable};

@@ -33,5 +33,5 @@ pub use activities::ObservedActivities;
 pub use gate::{Gate, GateParts};
 pub use governance::Governance;
 pub use masking::{AnswerFilter, Masks};
-pub use recording::Recorder;
+pub use recording::{Readers, Recorder};
 pub use upstream::{Crm, CrmError};

@@ -9,6 +9,7 @@ mod listen;
 mod policies;
 mod state;
 mod traced;
+mod workflows;
 
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use tokio::sync::watch;
 use self::events::Events;
 use self::listen::{DataListener, Listening};
 use self::policies::Policies;
+use self::workflows::Workflows;
 use crate::admin::{self, AdminState, Condition, Readiness};
 use crate::audit::Ledger;
 use crate::config::{self, Settings};
@@ -61,6 +63,7 @@ pub struct Server {
     app: Arc<HttpProxy<Gate>>,
     policies: Policies,
     events: Option<Events>,
+    workflows: Option<Workflows>,
     findings: Vec<Finding>,
     data: Vec<DataListener>,
     addresses: Vec<SocketAddr>,
@@ -95,12 +98,19 @@ impl Server {
             (Some(audit), Some(store)) => Some(state::ledger(audit, store, &policies, &telemetry)?),
             _ => None,
         };
-        let (events, recorder) = match (settings.events, store) {
+        let (events, recorder, workflows) = match (settings.events, store) {
             (Some(events), Some(store)) => {
-                let (events, recorder) = Events::start(events, store, telemetry.clone()).await?;
-                (Some(events), Some(recorder))
+                let prepared = settings.workflows.map(|workflows| {
+                    workflows::Prepared::new(workflows, &store, policies.clone(), &telemetry)
+                });
+                let starters = prepared.as_ref().map(workflows::Prepared::starters);
+                let starters = starters.unwrap_or_default();
+                let (events, recorder, joining) =
+                    Events::start(events, store, starters, telemetry.clone()).await?;
+                let workflows = prepared.map(|prepared| prepared.start(joining));
+                (Some(events), Some(recorder), workflows)
             }
-            _ => (None, None),
+            _ => (None, None, None),
         };
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
@@ -129,11 +139,13 @@ impl Server {
         let admin = TcpListener::bind(settings.admin.address).await.map_err(admin_listen)?;
         let admin_address = admin.local_addr().map_err(admin_listen)?;
         let admin_state =
-            AdminState::new(&settings.admin, telemetry.clone(), readiness.clone(), ledger.clone());
+            AdminState::new(&settings.admin, telemetry.clone(), readiness.clone(), ledger.clone())
+                .with_workflows(workflows.as_ref().map(Workflows::pages));
         Ok(Self {
             app,
             policies,
             events,
+            workflows,
             findings,
             data,
             addresses,
@@ -182,6 +194,8 @@ impl Server {
         }));
         let policies = tokio::spawn(self.policies.watch(self.telemetry.clone(), admin_stop));
         let (stop_events, events_stopping) = watch::channel(false);
+        let workflows =
+            self.workflows.map(|workflows| tokio::spawn(workflows.run(events_stopping.clone())));
         let events = self.events.map(|events| tokio::spawn(events.run(events_stopping)));
         self.readiness.set(Condition::Accepting, true);
 
@@ -195,6 +209,9 @@ impl Server {
         let _ = tokio::time::timeout(self.drain, listening.finish()).await;
         // After the last write: what it caused may still be delivered.
         stop_events.send_replace(true);
+        if let Some(workflows) = workflows {
+            let _ = workflows.await;
+        }
         if let Some(events) = events {
             let _ = events.await;
         }

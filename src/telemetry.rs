@@ -27,6 +27,7 @@ mod repeats;
 mod stage;
 mod touched;
 mod trace;
+mod workflows;
 mod writer;
 
 use std::io::{self, Write};
@@ -52,6 +53,10 @@ pub use self::refusal::Refusal;
 pub use self::stage::{Interval, Stage};
 pub use self::touched::{Act, Touched, rule_name};
 pub use self::trace::{LinkedSpan, TracesError, Work};
+pub use self::workflows::{
+    ActionAttempted, ActionOutcome, RunEnded, RunTakenBack, RunsRecovered, RunsRefused,
+    RunsRetired, RunsStanding,
+};
 
 use self::application::RateLimit;
 use self::exchange::InFlight;

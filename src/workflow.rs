@@ -4,6 +4,7 @@
 //! its workflow's role may see, and nothing else.
 
 pub mod action;
+pub mod by_hand;
 pub mod catalogue;
 pub mod engine;
 pub mod facts;

@@ -37,12 +37,25 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
     ("workflow", &["diagnostic", "json", "condition", "policy", "fail_point", "store", "event"]),
     ("deed", &["condition", "config", "event", "workflow"]),
-    ("admin", &["problem", "config", "telemetry", "audit"]),
+    ("admin", ADMIN),
     ("proxy", PROXY),
     ("server", &[]),
     ("demo", &[]),
     ("cli", &[]),
     ("main", &[]),
+];
+
+/// Operators look into nearly everything that is kept.
+const ADMIN: &[&str] = &[
+    "diagnostic",
+    "problem",
+    "policy",
+    "config",
+    "telemetry",
+    "store",
+    "audit",
+    "event",
+    "workflow",
 ];
 
 /// The street goes through nearly every room. It names `diagnostic` because a snapshot that does not

@@ -3,6 +3,7 @@
 mod actions;
 mod events;
 mod identity;
+mod workflows;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use self::actions::*;
 pub use self::identity::*;
 pub use super::path_pattern::PathPattern;
 pub use events::*;
+pub use workflows::*;
 
 const MIB: usize = 1 << 20;
 
@@ -49,6 +51,8 @@ pub struct Settings {
     pub audit: Option<Audit>,
     /// What is told of observed writes; there is a `data_dir` where it is set.
     pub events: Option<Events>,
+    /// How workflows are carried out; there is a `data_dir` where it is set.
+    pub workflows: Option<Workflows>,
 }
 
 impl Settings {

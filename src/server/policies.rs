@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
+
 use crate::admin::{Condition, Readiness};
 use crate::diagnostic::{Finding, Severity};
 use crate::json::path::FieldPath;
@@ -26,6 +28,8 @@ pub(super) struct Policies {
     first_look: Fingerprint,
     /// How the key ring file looked when it was last read.
     keys_seen: Arc<Mutex<Option<Stamp>>>,
+    /// Counts the sets that were put in force.
+    changes: Arc<watch::Sender<u64>>,
 }
 
 /// Size and time of the last change of a file; `None` where there is none.
@@ -35,11 +39,21 @@ impl Policies {
     pub(super) fn new(folder: PathBuf, keys: Option<PathBuf>, readiness: Readiness) -> Self {
         let first_look = fingerprint(&folder);
         let (store, keys_seen) = (Arc::default(), Arc::default());
-        Self { folder, keys, store, readiness, first_look, keys_seen }
+        let changes = Arc::new(watch::channel(0).0);
+        Self { folder, keys, store, readiness, first_look, keys_seen, changes }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn store(&self) -> Arc<PolicyStore<Governance>> {
         Arc::clone(&self.store)
+    }
+
+    /// Changes whenever other policies are in force.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Reads everything and puts it in force if it is good. Last good wins.
@@ -70,6 +84,7 @@ impl Policies {
         match outcome {
             ReloadOutcome::Unchanged { .. } => Vec::new(),
             ReloadOutcome::Swapped { revision, findings, .. } => {
+                self.changes.send_modify(|count| *count += 1);
                 if let Some(in_force) = self.store.current() {
                     reloaded(&in_force.snapshot, &revision).emit(telemetry);
                 }

@@ -12,9 +12,10 @@ use crate::config::Audit;
 use crate::event::{journal, seen};
 use crate::store::{Fault, Health, Options, Schema, Store, StoreObserver};
 use crate::telemetry::{StoreCommitted, StoreFailed, StoreHealth, Telemetry};
+use crate::workflow::runs;
 
 /// The tables of every room that keeps something.
-const SCHEMAS: &[Schema] = &[journal::SCHEMA, seen::SCHEMA, audit::SCHEMA];
+const SCHEMAS: &[Schema] = &[journal::SCHEMA, seen::SCHEMA, audit::SCHEMA, runs::SCHEMA];
 
 /// Opens the store. Blocks.
 pub(super) fn open(

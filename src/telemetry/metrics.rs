@@ -23,6 +23,7 @@ use super::open_metrics;
 use super::process::ProcessCollector;
 use super::refusal::Refusal;
 use super::touched::Act;
+use super::workflows::WorkflowMetrics;
 use crate::identity::{Asked, AskedOutcome, SourceKind, Unidentified};
 
 /// All metrics of the process, or of one test.
@@ -64,6 +65,7 @@ pub(super) struct Metrics {
     pub(super) store_fsync: Histogram,
     store_healthy: IntGaugeVec,
     pub(super) events: EventMetrics,
+    pub(super) workflows: WorkflowMetrics,
     pub(super) depths: Depths,
     exemplars: Exemplars,
 }
@@ -147,6 +149,13 @@ impl Metrics {
             backlog: maker.gauges(&catalogue::DELIVERY_BACKLOG)?,
             dead: maker.gauges(&catalogue::DEAD_LETTERS)?,
         };
+        let workflows = WorkflowMetrics {
+            runs: maker.counters(&catalogue::WORKFLOW_RUNS)?,
+            actions: maker.counters(&catalogue::WORKFLOW_ACTIONS)?,
+            duration: maker
+                .histograms(&catalogue::WORKFLOW_RUN_DURATION, catalogue::RUN_BUCKETS)?,
+            standing: maker.gauges(&catalogue::WORKFLOW_BACKLOG)?,
+        };
         for moment in WriteMoment::ALL {
             events.unrecorded.with_label_values(&[moment.name()]);
         }
@@ -218,6 +227,7 @@ impl Metrics {
             store_fsync: fsync.with_label_values::<&str>(&[]),
             store_healthy: maker.gauges(&catalogue::STORE_HEALTHY)?,
             events,
+            workflows,
             depths,
             exemplars: Exemplars::default(),
             registry: registry.clone(),

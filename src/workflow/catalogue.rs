@@ -153,12 +153,14 @@ impl Catalogue {
         reasons.join("; ")
     }
 
-    /// What bounds the runs of each workflow that is bounded at all.
+    /// What bounds the runs of each workflow that is bounded at all; `usual_rate` holds for those
+    /// that name none.
     #[must_use]
-    pub fn bounds(&self) -> BTreeMap<String, Bound> {
+    pub fn bounds(&self, usual_rate: Option<u32>) -> BTreeMap<String, Bound> {
         let bounds = self.by_name.values().map(|workflow| {
             let Limits { rate, concurrency, .. } = workflow.limits;
             let is_held = workflow.status == Status::Paused;
+            let rate = rate.or(usual_rate);
             (workflow.name.clone(), Bound { rate, concurrency, is_held })
         });
         bounds

@@ -40,6 +40,8 @@ pub const MOST_DEPTH: u32 = 5;
 pub struct Settings {
     /// Runs at once, at least one.
     pub parallel: usize,
+    /// Runs of one workflow that may start within a minute, where it says nothing itself.
+    pub rate: Option<u32>,
     /// How long a run stays with a process that is not heard of.
     pub lease: Duration,
     /// How long actions under way may go on when it is to stop.
@@ -56,6 +58,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             parallel: 64,
+            rate: None,
             lease: Duration::from_secs(60),
             grace: Duration::from_secs(20),
             max_execution_time: Duration::from_secs(3600),
@@ -181,7 +184,7 @@ impl Engine {
             now,
             lease: settings.lease,
             limit: settings.parallel - self.aboard.len(),
-            bounds: Arc::new(parts.in_force.current().bounds()),
+            bounds: Arc::new(parts.in_force.current().bounds(settings.rate)),
             most_interruptions: settings.most_interruptions,
         };
         match parts.runs.claim(claim).await {

@@ -18,8 +18,8 @@ use self::escape::Place;
 use super::action::{Action, ActionContext, RenderedAction};
 use super::facts::EventFacts;
 use crate::condition::{Fact, Value};
-use crate::policy::workflow::{ActionKind, Shape};
 use crate::policy::workflow::template::{Part, Reference, Slot, Template};
+use crate::policy::workflow::{ActionKind, Shape};
 
 /// Why an action cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -304,6 +304,21 @@ pub trait Runs: Send + Sync + std::fmt::Debug {
     /// Removes runs that ended before a time, and what nobody needs any more.
     async fn retire(&self, ended_before: OffsetDateTime) -> Result<usize, StoreError>;
 
+    /// Runs, the newest first.
+    async fn list(&self, filter: Filter, limit: usize) -> Result<Vec<Listed>, StoreError>;
+
+    /// One run with its actions.
+    async fn show(&self, run: Uuid) -> Result<Option<Shown>, StoreError>;
+
+    /// Takes a run back.
+    async fn cancel(&self, run: Uuid, now: OffsetDateTime) -> Result<Cancelled, StoreError>;
+
+    /// Begins a run again.
+    async fn retry(&self, run: Uuid) -> Result<Retried, StoreError>;
+
+    /// How many runs stand where.
+    async fn counts(&self) -> Result<Counts, StoreError>;
+
     /// Changes whenever there may be something to do.
     fn occasions(&self) -> watch::Receiver<u64>;
 

@@ -35,7 +35,7 @@ macro_rules! policies {
 }
 
 /// The policies that are shipped.
-const POLICIES: [(&str, &str); 13] = policies![
+const POLICIES: [(&str, &str); 19] = policies![
     "README.md",
     "global.yaml",
     "resources/account.yaml",
@@ -49,6 +49,12 @@ const POLICIES: [(&str, &str); 13] = policies![
     "roles/sales_rep.yaml",
     "roles/support.yaml",
     "scoring.yaml",
+    "workflows/export_on_deal_won.yaml",
+    "workflows/notify_on_negotiation.yaml",
+    "workflows/nurture_low_scores.yaml",
+    "workflows/qualify_high_value_leads.yaml",
+    "workflows/tests/deals.yaml",
+    "workflows/tests/leads.yaml",
 ];
 
 /// The state folder.

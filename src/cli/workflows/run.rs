@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -15,12 +14,11 @@ use crate::cli::data_dir::{DataDir, cannot_use};
 use crate::cli::exit::{Exit, Failed};
 use crate::cli::runs::tree;
 use crate::cli::terminal;
-use crate::condition::Value;
 use crate::diagnostic::suggest;
-use crate::event::detect::id_of;
 use crate::event::{Message, journal};
 use crate::policy::workflow::{Status, Workflow};
 use crate::store::Schema;
+use crate::workflow::by_hand::{self, Found};
 use crate::workflow::json_form;
 use crate::workflow::rehearsal::rehearse;
 use crate::workflow::render::Renderer;
@@ -100,23 +98,19 @@ impl Run {
     /// The event as the role of the workflow sees it.
     fn journal_event(&self, event: Uuid, workflow: &Workflow) -> Result<Message, Failed> {
         let visitor = self.at.look(SCHEMAS)?;
-        let found = visitor.read(|connection| {
-            let Some(shown) = journal::show(connection, event)? else { return Ok(None) };
-            let data = journal::view(connection, shown.entry.position, &workflow.role)?;
-            let source = journal::source(connection)?;
-            Ok(Some((shown.entry, source, data)))
-        });
-        let found = found.map_err(|error| cannot_use(&error))?;
-        let (entry, source, data) = found.ok_or_else(|| {
-            Failed::usage(format!("the journal holds no event `{event}`"))
-                .help("`fieldgate events list` shows the ids")
-        })?;
-        let data = data.ok_or_else(|| {
-            let role = &workflow.role;
-            Failed::usage(format!("the journal keeps no view of `{event}` for the role `{role}`"))
-                .help("views are kept for the roles that read events when the event comes")
-        })?;
-        Ok(entry.message(&source, data))
+        let found = visitor.read(|connection| by_hand::find(connection, event, &workflow.role));
+        match found.map_err(|error| cannot_use(&error))? {
+            Found::Event(message) => Ok(*message),
+            Found::NoView => {
+                let role = &workflow.role;
+                let message =
+                    format!("the journal keeps no view of `{event}` for the role `{role}`");
+                Err(Failed::usage(message)
+                    .help("views are kept for the roles that read events when the event comes"))
+            }
+            Found::Nothing => Err(Failed::usage(format!("the journal holds no event `{event}`"))
+                .help("`fieldgate events list` shows the ids")),
+        }
     }
 
     fn rehearse(
@@ -153,29 +147,6 @@ fn made_up(path: &Path, workflow: &Workflow, now: OffsetDateTime) -> Result<Mess
         return Err(Failed::input(format!("`{}` is too large for a record", path.display())));
     }
     let text = std::fs::read_to_string(path).map_err(cannot_read)?;
-    let Some(record @ Value::Object(_)) = Value::parse(&text) else {
-        return Err(Failed::input(format!("`{}` is no JSON object", path.display())));
-    };
-    let id = record.member("id").and_then(|id| id_of(&id.to_string()));
-    let event_type = workflow.triggers.first().map(|trigger| trigger.event.clone());
-    let event_type = event_type.unwrap_or_default();
-    let resource = event_type.split('.').next().unwrap_or_default().to_owned();
-    let data = format!("{{\"record\":{record}}}");
-    Ok(Message {
-        id: Uuid::now_v7(),
-        resource,
-        event_type,
-        source: "dry-run".to_owned(),
-        record: id,
-        time: now,
-        tenant: workflow.tenant.clone(),
-        actor: None,
-        correlation_id: "dry-run".to_owned(),
-        traceparent: None,
-        policy_revision: String::new(),
-        sequence: None,
-        causation: None,
-        // What was read as JSON is written as JSON.
-        data: RawValue::from_string(data).unwrap_or_default(),
-    })
+    by_hand::made_up(&text, workflow, now)
+        .ok_or_else(|| Failed::input(format!("`{}` is no JSON object", path.display())))
 }

@@ -77,7 +77,10 @@ impl NatsSink {
                 Vec::new(),
             );
             let target = format!("{}/varz", url.target.trim_end_matches('/'));
-            Ok((Dialer::new(url, everywhere, || dial::tls(settings.tls.ca.as_deref()), CONNECT)?, target))
+            Ok((
+                Dialer::new(url, everywhere, || dial::tls(settings.tls.ca.as_deref()), CONNECT)?,
+                target,
+            ))
         });
         let monitor = monitor.transpose()?;
         let (connection, doubts) = (Mutex::new(None), Mutex::new(None));

@@ -51,6 +51,10 @@ impl<'d> KnownEvents<'d> {
                     None => known.add(&format!("{other}.created"), other, []),
                 }
             }
+            if drafts.scoring.as_ref().is_some_and(|scoring| scoring.scores(name)) {
+                let members = ["old_quality", "new_quality", "total_score"];
+                known.add(&format!("{name}.score_changed"), name, members);
+            }
             known.add(OUTCOME_UNKNOWN, name, ["write", "method", "route", "reason"]);
         }
         known

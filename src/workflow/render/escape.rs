@@ -42,7 +42,9 @@ impl Place {
     pub(super) fn as_given(self) -> Self {
         match self {
             Self::Url => Self::GivenUrl,
-            Self::Plain | Self::Text | Self::Html | Self::Json | Self::Line | Self::GivenUrl => self,
+            Self::Plain | Self::Text | Self::Html | Self::Json | Self::Line | Self::GivenUrl => {
+                self
+            }
         }
     }
 

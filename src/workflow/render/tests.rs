@@ -161,10 +161,7 @@ fn texts_of_files() {
         .unwrap();
     let fill = |text: &str, kind| renderer.fill(text, kind, &action, &context());
     let text = "{{who}} {{n}} {{lead.name}} {{lead.missing | default: '<b>'}}";
-    assert_eq!(
-        fill(text, TextKind::Plain).as_deref(),
-        Ok("Bo 1 Ann \"A\" & <b>\nLee <b>")
-    );
+    assert_eq!(fill(text, TextKind::Plain).as_deref(), Ok("Bo 1 Ann \"A\" & <b>\nLee <b>"));
     assert_eq!(
         fill(text, TextKind::Html).as_deref(),
         Ok("Bo 1 Ann &quot;A&quot; &amp; &lt;b&gt;\nLee &lt;b&gt;")

@@ -62,6 +62,7 @@ const FIRST: &str = "
         WHERE status = 'running' AND owner IS NULL;
     CREATE INDEX workflow_runs_held ON workflow_runs (lease) WHERE owner IS NOT NULL;
     CREATE INDEX workflow_runs_running ON workflow_runs (workflow) WHERE status = 'running';
+    CREATE INDEX workflow_runs_failed ON workflow_runs (position) WHERE status = 'failed';
     CREATE INDEX workflow_runs_started ON workflow_runs (workflow, started);
     CREATE INDEX workflow_runs_ended ON workflow_runs (ended) WHERE ended IS NOT NULL;
     CREATE INDEX workflow_runs_event ON workflow_runs (event, role);

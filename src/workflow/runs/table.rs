@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{
-    Attempted, Claim, Claimed, ClaimedRun, End, NewRun, Outcome, RunFailure, Runs, Settled, Step,
-    Then, command, kept,
+    Attempted, Cancelled, Claim, Claimed, ClaimedRun, Counts, End, Filter, Listed, NewRun, Outcome,
+    Retried, RunFailure, Runs, Settled, Shown, Step, Then, command, kept, query,
 };
 use crate::event::journal::moment::{from_file, to_file};
 use crate::event::journal::row;
@@ -170,6 +170,32 @@ impl Runs for StoredRuns {
             Ok(retired)
         };
         self.store.commit(work).await
+    }
+
+    async fn list(&self, filter: Filter, limit: usize) -> Result<Vec<Listed>, StoreError> {
+        self.store.read(move |connection| query::list(connection, &filter, limit)).await
+    }
+
+    async fn show(&self, run: Uuid) -> Result<Option<Shown>, StoreError> {
+        self.store.read(move |connection| query::show(connection, run)).await
+    }
+
+    async fn cancel(&self, run: Uuid, now: OffsetDateTime) -> Result<Cancelled, StoreError> {
+        let work = move |transaction: &Transaction<'_>| command::cancel(transaction, run, now);
+        let cancelled = self.store.commit(work).await?;
+        self.wake();
+        Ok(cancelled)
+    }
+
+    async fn retry(&self, run: Uuid) -> Result<Retried, StoreError> {
+        let work = move |transaction: &Transaction<'_>| command::retry(transaction, run);
+        let retried = self.store.commit(work).await?;
+        self.wake();
+        Ok(retried)
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.store.read(query::counts).await
     }
 
     fn occasions(&self) -> watch::Receiver<u64> {
