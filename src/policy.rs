@@ -4,6 +4,7 @@
 //! error is never used.
 
 mod canonical;
+pub mod actions;
 pub mod emits;
 mod load;
 pub mod mode;

@@ -36,7 +36,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("audit", &["mask", "config", "telemetry", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
     ("workflow", &["diagnostic", "json", "condition", "policy", "fail_point", "store", "event"]),
-    ("deed", &["condition", "config", "event", "workflow"]),
+    ("deed", &["json", "condition", "policy", "config", "event", "workflow"]),
     ("admin", ADMIN),
     ("proxy", PROXY),
     ("server", &[]),
@@ -76,6 +76,7 @@ const PROXY: &[&str] = &[
     "fail_point",
     "audit",
     "event",
+    "deed",
 ];
 
 /// They wire everything together, so they may name every room above them; their lists stay empty.
