@@ -103,6 +103,7 @@ impl Server {
                 let prepared = settings.workflows.map(|workflows| {
                     workflows::Prepared::new(workflows, &store, policies.clone(), &telemetry)
                 });
+                let prepared = prepared.transpose()?;
                 let starters = prepared.as_ref().map(workflows::Prepared::starters);
                 let starters = starters.unwrap_or_default();
                 let (events, recorder, joining) =

@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::events::Joining;
 use super::policies::Policies;
-use super::stopped;
 use super::traced::TracedActions;
+use super::{StartError, stopped};
 use crate::admin::WorkflowPages;
 use crate::config;
 use crate::event::Sink;
@@ -25,6 +25,7 @@ use crate::telemetry::{
 use crate::workflow::action::{ActionContext, ActionKind, Perform};
 use crate::workflow::catalogue::{Catalogue, InForce};
 use crate::workflow::engine::{Engine, EngineObserver, Parts, Settings};
+use crate::workflow::fleet::{FleetStarter, SharedRuns};
 use crate::workflow::render::Renderer;
 use crate::workflow::runs::{ClaimedRun, End, Outcome, Runs, StoredRuns};
 use crate::workflow::starter::Starter;
@@ -43,6 +44,8 @@ pub(super) struct Prepared {
     settings: config::Workflows,
     store: Store,
     runs: Arc<dyn Runs>,
+    /// Where the runs are shared with other sidecars: the same ones.
+    fleet: Option<SharedRuns>,
     in_force: InForce,
     renderer: Arc<Renderer>,
     policies: Policies,
@@ -65,14 +68,21 @@ impl Prepared {
         store: &Store,
         policies: Policies,
         telemetry: &Telemetry,
-    ) -> Self {
+    ) -> Result<Self, StartError> {
         let env = std::mem::take(&mut settings.env).into_iter();
         let env = env.map(|(name, value)| (name, value.expose_secret().to_owned()));
         let renderer = Renderer::new(env.collect());
+        let fleet = settings.nats.take().map(SharedRuns::new).transpose();
+        let fleet = fleet.map_err(|error| format!("`workflows.nats`: {error}"))?;
+        let runs: Arc<dyn Runs> = match &fleet {
+            Some(shared) => Arc::new(shared.clone()),
+            None => Arc::new(StoredRuns::new(store.clone())),
+        };
         let prepared = Self {
             settings,
             store: store.clone(),
-            runs: Arc::new(StoredRuns::new(store.clone())),
+            runs,
+            fleet,
             in_force: InForce::default(),
             renderer: Arc::new(renderer),
             policies,
@@ -80,7 +90,7 @@ impl Prepared {
             telemetry: telemetry.clone(),
         };
         prepared.take_policies();
-        prepared
+        Ok(prepared)
     }
 
     /// Puts the workflows of the policies in force.
@@ -96,14 +106,29 @@ impl Prepared {
     }
 
     fn starter(&self, role: &str) -> Arc<dyn Sink> {
+        let in_force = self.in_force.clone();
+        if let Some(shared) = &self.fleet {
+            return Arc::new(FleetStarter::new(role, shared.clone(), in_force));
+        }
         let (runs, clock) = (Arc::clone(&self.runs), Arc::clone(&self.clock));
-        Arc::new(Starter::new(role, runs, self.in_force.clone(), clock))
+        Arc::new(Starter::new(role, runs, in_force, clock))
     }
 
     /// Ready to run.
     pub(super) fn start(self, joining: Joining) -> Workflows {
         let roles = self.in_force.current().roles().into_iter().map(ToOwned::to_owned).collect();
         Workflows { prepared: self, joining, roles }
+    }
+
+    /// Shares runs with other sidecars, where that is asked for, until it is to stop.
+    fn share(&self, stopping: watch::Receiver<bool>) -> impl Future<Output = ()> + use<> {
+        let (fleet, in_force) = (self.fleet.clone(), self.in_force.clone());
+        let clock = Arc::clone(&self.clock);
+        async move {
+            if let Some(shared) = fleet {
+                Box::pin(shared.serve(in_force, clock, stopped(stopping))).await;
+            }
+        }
     }
 
     fn engine(&self, perform: Arc<dyn Perform>) -> Engine {
@@ -146,7 +171,8 @@ impl Workflows {
         let perform: Arc<dyn Perform> = Arc::new(crate::workflow::action::Unable);
         self.recover().await;
         let engine = self.prepared.engine(perform);
-        let mut engine = tokio::spawn(engine.run(stopped(stopping)));
+        let mut engine = tokio::spawn(engine.run(stopped(stopping.clone())));
+        let sharing = tokio::spawn(self.prepared.share(stopping));
         let mut policies = self.prepared.policies.changes();
         let mut retire_at = tokio::time::interval(RETIRE_EVERY);
         let mut count_at = tokio::time::interval(COUNT_EVERY);
@@ -155,7 +181,7 @@ impl Workflows {
         policies.mark_changed();
         loop {
             tokio::select! {
-                _ = &mut engine => return,
+                _ = &mut engine => break,
                 Ok(()) = policies.changed() => {
                     // The starters first: what an event starts must find its way.
                     join_at = self.join().await;
@@ -166,6 +192,8 @@ impl Workflows {
                 _ = count_at.tick() => self.count().await,
             }
         }
+        // What the last actions came to has been told to the others by now.
+        sharing.abort();
     }
 
     /// What an earlier process held is nobody's now.
