@@ -8,6 +8,7 @@
 //! Secrets never stand in the file: it names files, environment variables and digests. Where
 //! somebody wrote one into it all the same, no finding shows it.
 
+mod actions;
 mod admin;
 mod audit;
 mod events;

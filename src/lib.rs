@@ -8,6 +8,7 @@ pub mod cli;
 pub mod condition;
 pub mod config;
 pub mod correlation;
+pub mod deed;
 pub mod demo;
 pub mod diagnostic;
 pub mod event;

@@ -36,6 +36,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("audit", &["mask", "config", "telemetry", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
     ("workflow", WORKFLOW),
+    ("deed", &["condition", "config", "event", "workflow"]),
     ("admin", ADMIN),
     ("proxy", PROXY),
     ("server", &[]),

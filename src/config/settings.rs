@@ -1,5 +1,6 @@
 //! The configuration as checked: what the rest of the program reads. Every value is usable as is.
 
+mod actions;
 mod events;
 mod identity;
 mod workflows;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use http::HeaderName;
 use secrecy::SecretString;
 
+pub use self::actions::*;
 pub use self::identity::*;
 pub use super::path_pattern::PathPattern;
 pub use events::*;

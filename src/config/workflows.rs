@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::actions;
 use super::events::nats;
 use super::section::{Reader, Section, each};
 use super::settings::{Fleet, NatsStream, NatsTls, Workflows};
@@ -30,6 +31,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<W
     let retention = at.or("retention", value::duration(SECOND..=YEARS), usual.retention);
     let env = at.or("env", env, BTreeMap::new());
     let nats = at.optional("nats", fleet);
+    let actions = actions::read(&mut at);
     at.close();
     Some(Workflows {
         concurrency,
@@ -41,6 +43,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<W
         retention,
         env,
         nats,
+        actions,
     })
 }
 

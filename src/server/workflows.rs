@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -15,6 +16,7 @@ use super::traced::TracedActions;
 use super::{StartError, stopped};
 use crate::admin::WorkflowPages;
 use crate::config;
+use crate::deed::{DeedParts, Deeds};
 use crate::event::Sink;
 use crate::event::dispatch::{Clock, SystemClock};
 use crate::store::{Store, StoreError};
@@ -48,6 +50,7 @@ pub(super) struct Prepared {
     fleet: Option<SharedRuns>,
     in_force: InForce,
     renderer: Arc<Renderer>,
+    perform: Arc<dyn Perform>,
     policies: Policies,
     clock: Arc<dyn Clock>,
     telemetry: Telemetry,
@@ -67,11 +70,18 @@ impl Prepared {
         mut settings: config::Workflows,
         store: &Store,
         policies: Policies,
+        correlation_header: &HeaderName,
         telemetry: &Telemetry,
     ) -> Result<Self, StartError> {
         let env = std::mem::take(&mut settings.env).into_iter();
         let env = env.map(|(name, value)| (name, value.expose_secret().to_owned()));
-        let renderer = Renderer::new(env.collect());
+        let renderer = Arc::new(Renderer::new(env.collect()));
+        let deeds = Deeds::new(DeedParts {
+            settings: std::mem::take(&mut settings.actions),
+            renderer: Arc::clone(&renderer),
+            correlation_header: correlation_header.clone(),
+        });
+        let deeds = deeds.map_err(|fault| fault.to_string())?;
         let fleet = settings.nats.take().map(SharedRuns::new).transpose();
         let fleet = fleet.map_err(|error| format!("`workflows.nats`: {error}"))?;
         let runs: Arc<dyn Runs> = match &fleet {
@@ -84,7 +94,8 @@ impl Prepared {
             runs,
             fleet,
             in_force: InForce::default(),
-            renderer: Arc::new(renderer),
+            renderer,
+            perform: Arc::new(deeds),
             policies,
             clock: Arc::new(SystemClock),
             telemetry: telemetry.clone(),
@@ -100,9 +111,10 @@ impl Prepared {
         }
     }
 
-    /// What brings events to the engine, one for each role that a workflow acts as.
+    /// What brings events to the engine, one for each role that an event may start something of.
     pub(super) fn starters(&self) -> Vec<Arc<dyn Sink>> {
-        self.in_force.current().roles().into_iter().map(|role| self.starter(role)).collect()
+        let in_force = self.in_force.current();
+        in_force.starting_roles().into_iter().map(|role| self.starter(role)).collect()
     }
 
     fn starter(&self, role: &str) -> Arc<dyn Sink> {
@@ -116,7 +128,9 @@ impl Prepared {
 
     /// Ready to run.
     pub(super) fn start(self, joining: Joining) -> Workflows {
-        let roles = self.in_force.current().roles().into_iter().map(ToOwned::to_owned).collect();
+        let in_force = self.in_force.current();
+        let roles = in_force.starting_roles().into_iter().map(ToOwned::to_owned).collect();
+        keep_views(&joining, &in_force);
         Workflows { prepared: self, joining, roles }
     }
 
@@ -131,7 +145,8 @@ impl Prepared {
         }
     }
 
-    fn engine(&self, perform: Arc<dyn Perform>) -> Engine {
+    fn engine(&self) -> Engine {
+        let perform = Arc::clone(&self.perform);
         let parts = Parts {
             runs: Arc::clone(&self.runs),
             in_force: self.in_force.clone(),
@@ -168,9 +183,8 @@ impl Workflows {
 
     /// Carries runs out until it is to stop, and a little longer what is under way then.
     pub(super) async fn run(mut self, stopping: watch::Receiver<bool>) {
-        let perform: Arc<dyn Perform> = Arc::new(crate::workflow::action::Unable);
         self.recover().await;
-        let engine = self.prepared.engine(perform);
+        let engine = self.prepared.engine();
         let mut engine = tokio::spawn(engine.run(stopped(stopping.clone())));
         let sharing = tokio::spawn(self.prepared.share(stopping));
         let mut policies = self.prepared.policies.changes();
@@ -210,7 +224,8 @@ impl Workflows {
     async fn join(&mut self) -> Option<tokio::time::Instant> {
         let policies = self.prepared.policies.store().current()?;
         let catalogue = Catalogue::new(policies.snapshot.set());
-        for role in catalogue.roles() {
+        keep_views(&self.joining, &catalogue);
+        for role in catalogue.starting_roles() {
             if self.roles.contains(role) {
                 continue;
             }
@@ -238,6 +253,13 @@ impl Workflows {
             let (pending, running, failed) = (counts.pending, counts.running, counts.failed);
             RunsStanding { pending, running, failed }.emit(&self.prepared.telemetry);
         }
+    }
+}
+
+/// Has what every role of a workflow sees kept, so that one can also be started by hand.
+fn keep_views(joining: &Joining, catalogue: &Catalogue) {
+    for role in catalogue.roles() {
+        joining.keep_view_of(role);
     }
 }
 

@@ -101,6 +101,13 @@ impl Catalogue {
         waiting.is_some_and(|waiting| waiting.iter().any(|(one, _)| one.role == role))
     }
 
+    /// The roles that some event may start a workflow of.
+    #[must_use]
+    pub fn starting_roles(&self) -> BTreeSet<&str> {
+        let waiting = self.by_event.values().flatten();
+        waiting.map(|(workflow, _)| workflow.role.as_str()).collect()
+    }
+
     /// The workflows of one role that an event starts, those of higher priority first. `message` is
     /// the event as that role sees it.
     #[must_use]

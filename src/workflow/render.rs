@@ -18,8 +18,8 @@ use self::escape::Place;
 use super::action::{Action, ActionContext, RenderedAction};
 use super::facts::EventFacts;
 use crate::condition::{Fact, Value};
-use crate::policy::workflow::ActionKind;
 use crate::policy::workflow::template::{Part, Reference, Slot, Template};
+use crate::policy::workflow::{ActionKind, Shape};
 
 /// Why an action cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +36,21 @@ pub enum RenderFault {
     /// A date that is none, or one outside of what can be said.
     #[error("`{0}` is no date that `date` could show")]
     Date(String),
+    /// A key that must hold something.
+    #[error("`{0}` comes out empty")]
+    Empty(&'static str),
+    /// A key that takes one of a few words.
+    #[error("`{0}` comes out as none of the words that it takes")]
+    Word(&'static str),
+}
+
+/// Where a text of a mail goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextKind {
+    /// Plain text.
+    Plain,
+    /// HTML: what is filled in is text in it and never markup.
+    Html,
 }
 
 /// Fills in templates. The environment is what the configuration allows and nothing else.
@@ -77,15 +92,71 @@ impl Renderer {
             filling.variables = filled;
         }
         let mut payload = BTreeMap::new();
-        for (name, value) in &action.payload {
-            let value = if name == "variables" {
+        for key in action.kind.payload() {
+            let Some(written) = action.payload.get(key.name) else { continue };
+            let value = if key.name == "variables" {
                 Value::Object(filling.variables.clone())
             } else {
-                filling.value(value, place_of(action.kind, name))?
+                let place = place_of(action.kind, key.name);
+                match key.shape {
+                    // A number alone in a slot is still a text where a text belongs.
+                    Shape::Text | Shape::Word(_) => {
+                        Value::Text(as_text(&filling.value(written, place)?).into())
+                    }
+                    Shape::Mapping | Shape::Any => filling.value(written, place)?,
+                }
             };
-            payload.insert(name.clone(), value);
+            let is_text = matches!(key.shape, Shape::Text | Shape::Word(_));
+            // Where any value may stand, `value: ""` is meant: it clears a field.
+            let is_empty = is_nothing(&value) && (is_text || value != *written);
+            if is_empty && key.is_required {
+                return Err(RenderFault::Empty(key.name));
+            }
+            if is_empty && is_text {
+                continue;
+            }
+            if let (Shape::Word(words), Value::Text(text)) = (key.shape, &value)
+                && !words.contains(&text.as_ref())
+            {
+                return Err(RenderFault::Word(key.name));
+            }
+            payload.insert(key.name.to_owned(), value);
         }
         Ok(RenderedAction { kind: action.kind, payload })
+    }
+
+    /// A text that stands in a file of its own, filled in for a rendered action.
+    ///
+    /// # Errors
+    /// The first thing that cannot be filled in.
+    pub fn fill(
+        &self,
+        text: &str,
+        kind: TextKind,
+        action: &RenderedAction,
+        context: &ActionContext,
+    ) -> Result<String, RenderFault> {
+        let facts = EventFacts::new(&context.event);
+        let variables = match action.payload.get("variables") {
+            Some(Value::Object(variables)) => variables.clone(),
+            _ => BTreeMap::new(),
+        };
+        let filling = Filling { renderer: self, context, facts, variables };
+        let place = match kind {
+            TextKind::Plain => Place::Text,
+            TextKind::Html => Place::Html,
+        };
+        Ok(as_text(&filling.text(text, place)?))
+    }
+}
+
+/// Whether there is nothing in a value: no value, a text of white space, a list of such.
+fn is_nothing(value: &Value<'_>) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Text(text) => text.trim().is_empty(),
+        Value::List(items) => items.iter().all(is_nothing),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
     }
 }
 

@@ -55,6 +55,8 @@ impl Stage<'_> {
         let key = folder.path().join("whsec");
         std::fs::write(&key, receiver::KEY).unwrap();
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // What the shipped workflows do with events is for the tests of workflows.
+        std::fs::remove_dir_all(folder.path().join("policies/workflows")).unwrap();
         if let Some(deal) = deal {
             // With the fields of the shipped one, which the roles speak of.
             let path = folder.path().join("policies/resources/deal.yaml");
@@ -62,8 +64,6 @@ impl Stage<'_> {
             let (_, fields) = shipped.split_once("\nfields:").unwrap();
             let (fields, _) = fields.split_once("\nemits:").unwrap();
             std::fs::write(path, format!("{deal}fields:{fields}\n")).unwrap();
-            // The shipped workflows wait for events that it may not emit.
-            std::fs::remove_dir_all(folder.path().join("policies/workflows")).unwrap();
         }
         let gate = home.start("");
         Scene { home, gate, _folder: folder }

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const TOKEN: &str = "an-admin-token-of-tests";
 
-const CONFIG: &str = "data_dir: data\nworkflows: { concurrency: 4 }\n\
+const CONFIG: &str = "listen: 127.0.0.1:0\ndata_dir: data\nworkflows: { concurrency: 4 }\n\
      admin: { listen: 127.0.0.1:0, token_file: admin.token }";
 
 /// Tells everybody of a change; acts as a role that no other workflow acts as.

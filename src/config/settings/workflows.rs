@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::actions::Actions;
 use super::events::{NatsLogin, NatsTls};
 
 const HOUR: u64 = 60 * 60;
@@ -30,6 +31,8 @@ pub struct Workflows {
     pub env: BTreeMap<String, SecretString>,
     /// Where several Fieldgates share runs; `None` keeps them in `data_dir`.
     pub nats: Option<Fleet>,
+    /// What their actions need.
+    pub actions: Actions,
 }
 
 impl Default for Workflows {
@@ -43,6 +46,7 @@ impl Default for Workflows {
             retention: Duration::from_secs(30 * 24 * HOUR),
             env: BTreeMap::new(),
             nats: None,
+            actions: Actions::default(),
         }
     }
 }

@@ -20,7 +20,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
-use super::dial::Dialer;
+use super::dial::{self, Dialer};
 use super::{BuildCause, Doubt};
 use crate::config::{ContentMode, NatsLogin, NatsStream, NatsTls};
 use crate::event::address::AddressGuard;
@@ -77,7 +77,10 @@ impl NatsSink {
                 Vec::new(),
             );
             let target = format!("{}/varz", url.target.trim_end_matches('/'));
-            Ok((Dialer::new(url, everywhere, settings.tls.ca.as_deref(), CONNECT)?, target))
+            Ok((
+                Dialer::new(url, everywhere, || dial::tls(settings.tls.ca.as_deref()), CONNECT)?,
+                target,
+            ))
         });
         let monitor = monitor.transpose()?;
         let (connection, doubts) = (Mutex::new(None), Mutex::new(None));

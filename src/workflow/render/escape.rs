@@ -15,6 +15,10 @@ const UNRESERVED: &percent_encoding::AsciiSet =
 pub(super) enum Place {
     /// A value of its own, or a text that people read.
     Plain,
+    /// A text that people read, and never another value.
+    Text,
+    /// HTML, between tags or in an attribute with quotes.
+    Html,
     /// A part of an address.
     Url,
     /// A text that is JSON as a whole; slots stand between quotes in it.
@@ -30,7 +34,7 @@ impl Place {
     pub(super) fn inside(self) -> Self {
         match self {
             Self::Json => Self::Plain,
-            Self::Plain | Self::Url | Self::Line | Self::GivenUrl => self,
+            Self::Plain | Self::Text | Self::Html | Self::Url | Self::Line | Self::GivenUrl => self,
         }
     }
 
@@ -38,7 +42,9 @@ impl Place {
     pub(super) fn as_given(self) -> Self {
         match self {
             Self::Url => Self::GivenUrl,
-            Self::Plain | Self::Json | Self::Line | Self::GivenUrl => self,
+            Self::Plain | Self::Text | Self::Html | Self::Json | Self::Line | Self::GivenUrl => {
+                self
+            }
         }
     }
 
@@ -46,14 +52,15 @@ impl Place {
     pub(super) fn keeps_types(self) -> bool {
         match self {
             Self::Plain | Self::Json => true,
-            Self::Url | Self::Line | Self::GivenUrl => false,
+            Self::Text | Self::Html | Self::Url | Self::Line | Self::GivenUrl => false,
         }
     }
 
     /// A value as it is written there; `None` where it may not stand there.
     pub(super) fn escaped(self, value: &str) -> Option<Cow<'_, str>> {
         match self {
-            Self::Plain => Some(Cow::Borrowed(value)),
+            Self::Plain | Self::Text => Some(Cow::Borrowed(value)),
+            Self::Html => Some(Cow::Owned(html(value))),
             Self::Url => Some(utf8_percent_encode(value, UNRESERVED).into()),
             Self::Json => {
                 let mut quoted = Vec::with_capacity(value.len() + 2);
@@ -67,4 +74,19 @@ impl Place {
             }
         }
     }
+}
+
+fn html(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for character in value.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
 }

@@ -62,14 +62,112 @@ fn rendered(written: &str) -> Result<String, String> {
     rendered.map(|rendered| rendered.payload_json()).map_err(|fault| fault.to_string())
 }
 
-/// What `value` of an `update_field` becomes.
+/// What a value in the body of a webhook becomes: any value may stand there.
 #[track_caller]
 fn check(value: &str, expect: &str) {
     let written =
-        format!("update_field: {{ entity_type: lead, entity_id: x, field: f, value: {value} }}");
+        format!("call_webhook: {{ url: \"https://a.example\", body: {{ value: {value} }} }}");
     let text = rendered(&written).unwrap();
-    let Value::Object(payload) = Value::parse(&text).unwrap() else { panic!("{text}") };
-    assert_eq!(payload["value"].to_string(), expect, "{value}");
+    let body = Value::parse(&text).unwrap().member("body").cloned().unwrap();
+    assert_eq!(body.member("value").unwrap().to_string(), expect, "{value}");
+}
+
+#[test]
+fn a_text_stays_a_text() {
+    check_action(
+        "add_note: { entity_type: lead, entity_id: \"{{lead.id}}\", note: \"{{lead.budget}}\" }",
+        r#"{"entity_id":"7","entity_type":"lead","note":"90071992547409931.10"}"#,
+    );
+    check_action(
+        "create_task: { title: \"{{lead.tags}}\", description: \"{{lead.owner}}\" }",
+        r#"{"description":"{\"name\":\"Bo\"}","title":"[\"a\",1]"}"#,
+    );
+    check_action(
+        "update_field: { entity_type: lead, entity_id: \"{{lead.id}}\", field: f, value: \"{{lead.id}}\" }",
+        r#"{"entity_id":"7","entity_type":"lead","field":"f","value":7}"#,
+    );
+    check_action(
+        "enqueue_export: { export_type: csv, entity_type: lead, filters: { id: \"{{lead.id}}\" }, email_to: \"{{lead.missing}}\" }",
+        r#"{"email_to":"","entity_type":"lead","export_type":"csv","filters":{"id":7}}"#,
+    );
+}
+
+#[test]
+fn what_must_stand_there_and_comes_out_empty() {
+    let note = |id: &str, note: &str| {
+        format!("add_note: {{ entity_type: lead, entity_id: \"{id}\", note: \"{note}\" }}")
+    };
+    let field = |value: &str| {
+        format!("update_field: {{ entity_type: lead, entity_id: x, field: f, value: {value} }}")
+    };
+    for (written, key) in [
+        (note("{{lead.missing}}", "n"), "entity_id"),
+        (note("{{lead.none}}", "n"), "entity_id"),
+        (note("{{lead.empty}}", "n"), "entity_id"),
+        (note("{{lead.missing}}{{lead.none}}", "n"), "entity_id"),
+        (note("7", ""), "note"),
+        (note("7", " {{lead.none}} "), "note"),
+        (field("\"{{lead.missing}}\""), "value"),
+        (field("\"{{lead.empty}}\""), "value"),
+        (field("[\"{{lead.missing}}\"]"), "value"),
+        ("send_email: { to: [\"{{lead.none}}\"], subject: s, body: b }".to_owned(), "to"),
+        ("send_email: { to: a@b, subject: \"{{lead.none}}\", body: b }".to_owned(), "subject"),
+        ("call_webhook: { url: \"{{lead.none}}\" }".to_owned(), "url"),
+    ] {
+        check_fault(&written, &format!("`{key}` comes out empty"));
+    }
+}
+
+#[test]
+fn what_is_empty_on_purpose_stays_so() {
+    let field = |value: &str| {
+        format!("update_field: {{ entity_type: lead, entity_id: x, field: f, value: {value} }}")
+    };
+    for value in ["\"\"", "[]", "[null]", "0", "false", "{}"] {
+        let expect =
+            format!(r#"{{"entity_id":"x","entity_type":"lead","field":"f","value":{value}}}"#);
+        check_action(&field(value), &expect);
+    }
+}
+
+#[test]
+fn what_may_be_left_out_is_left_out_where_it_is_empty() {
+    check_action(
+        "create_task: { title: t, assignee: \"{{lead.missing}}\", due_date: \"{{lead.none}}\" }",
+        r#"{"title":"t"}"#,
+    );
+}
+
+#[test]
+fn words_are_held_against_their_list() {
+    check_fault(
+        "call_webhook: { url: \"https://a.example\", method: \"{{lead.owner.name}}\" }",
+        "`method` comes out as none of the words that it takes",
+    );
+    check_action(
+        "call_webhook: { url: \"https://a.example\", method: \"{{lead.missing | default: PUT}}\" }",
+        r#"{"method":"PUT","url":"https://a.example"}"#,
+    );
+}
+
+#[test]
+fn texts_of_files() {
+    let renderer = Renderer::default();
+    let action = renderer
+        .render(
+            &action("send_email: { to: a@b, subject: s, template: t, variables: { who: \"{{lead.owner.name}}\", n: 1 } }"),
+            &context(),
+        )
+        .unwrap();
+    let fill = |text: &str, kind| renderer.fill(text, kind, &action, &context());
+    let text = "{{who}} {{n}} {{lead.name}} {{lead.missing | default: '<b>'}}";
+    assert_eq!(fill(text, TextKind::Plain).as_deref(), Ok("Bo 1 Ann \"A\" & <b>\nLee <b>"));
+    assert_eq!(
+        fill(text, TextKind::Html).as_deref(),
+        Ok("Bo 1 Ann &quot;A&quot; &amp; &lt;b&gt;\nLee &lt;b&gt;")
+    );
+    assert_eq!(fill("{{lead.budget}}", TextKind::Html).as_deref(), Ok("90071992547409931.10"));
+    assert!(fill("{{env.SECRET}}", TextKind::Plain).is_err());
 }
 
 #[track_caller]
