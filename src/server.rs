@@ -101,8 +101,11 @@ impl Server {
         let (events, recorder, workflows) = match (settings.events, store) {
             (Some(events), Some(store)) => {
                 let prepared = settings.workflows.map(|workflows| {
-                    workflows::Prepared::new(workflows, &store, policies.clone(), &telemetry)
+                    let header = &settings.telemetry.correlation_header;
+                    let policies = policies.clone();
+                    workflows::Prepared::new(workflows, &store, policies, header, &telemetry)
                 });
+                let prepared = prepared.transpose()?;
                 let starters = prepared.as_ref().map(workflows::Prepared::starters);
                 let starters = starters.unwrap_or_default();
                 let (events, recorder, joining) =

@@ -8,6 +8,7 @@ pub mod by_hand;
 pub mod catalogue;
 pub mod engine;
 pub mod facts;
+pub mod fleet;
 pub mod json_form;
 pub mod rehearsal;
 pub mod render;

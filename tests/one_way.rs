@@ -35,7 +35,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("store", &["fail_point"]),
     ("audit", &["mask", "config", "telemetry", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
-    ("workflow", &["diagnostic", "json", "condition", "policy", "fail_point", "store", "event"]),
+    ("workflow", WORKFLOW),
     ("deed", &["json", "condition", "policy", "config", "event", "workflow"]),
     ("admin", ADMIN),
     ("proxy", PROXY),
@@ -44,6 +44,10 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("cli", &[]),
     ("main", &[]),
 ];
+
+/// Runs are caused by events and written to a store, or to servers that the settings name.
+const WORKFLOW: &[&str] =
+    &["diagnostic", "json", "condition", "policy", "config", "fail_point", "store", "event"];
 
 /// Operators look into nearly everything that is kept.
 const ADMIN: &[&str] = &[

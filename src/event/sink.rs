@@ -15,6 +15,7 @@ mod webhook;
 pub use doubt::Doubt;
 pub use file::FileSink;
 pub use nats::NatsSink;
+pub(crate) use nats::options as nats_options;
 pub use stdout::StdoutSink;
 pub use webhook::{Signer, WebhookSink};
 

@@ -49,6 +49,11 @@ pub(super) struct Joining {
 }
 
 impl Joining {
+    /// From now on what this role sees of events is kept.
+    pub(super) fn keep_view_of(&self, role: &str) {
+        self.readers.add(role);
+    }
+
     /// From now on events go to this sink too.
     pub(super) async fn join(&mut self, sink: Arc<dyn Sink>) -> Result<(), JournalError> {
         // Before the journal sends it anything: an event without its view would be a dead letter.

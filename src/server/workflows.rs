@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use secrecy::ExposeSecret as _;
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -11,10 +12,11 @@ use uuid::Uuid;
 
 use super::events::Joining;
 use super::policies::Policies;
-use super::stopped;
 use super::traced::TracedActions;
+use super::{StartError, stopped};
 use crate::admin::WorkflowPages;
 use crate::config;
+use crate::deed::{DeedParts, Deeds};
 use crate::event::Sink;
 use crate::event::dispatch::{Clock, SystemClock};
 use crate::store::{Store, StoreError};
@@ -25,6 +27,7 @@ use crate::telemetry::{
 use crate::workflow::action::{ActionContext, ActionKind, Perform};
 use crate::workflow::catalogue::{Catalogue, InForce};
 use crate::workflow::engine::{Engine, EngineObserver, Parts, Settings};
+use crate::workflow::fleet::{FleetStarter, SharedRuns};
 use crate::workflow::render::Renderer;
 use crate::workflow::runs::{ClaimedRun, End, Outcome, Runs, StoredRuns};
 use crate::workflow::starter::Starter;
@@ -43,8 +46,11 @@ pub(super) struct Prepared {
     settings: config::Workflows,
     store: Store,
     runs: Arc<dyn Runs>,
+    /// Where the runs are shared with other sidecars: the same ones.
+    fleet: Option<SharedRuns>,
     in_force: InForce,
     renderer: Arc<Renderer>,
+    perform: Arc<dyn Perform>,
     policies: Policies,
     clock: Arc<dyn Clock>,
     telemetry: Telemetry,
@@ -64,23 +70,38 @@ impl Prepared {
         mut settings: config::Workflows,
         store: &Store,
         policies: Policies,
+        correlation_header: &HeaderName,
         telemetry: &Telemetry,
-    ) -> Self {
+    ) -> Result<Self, StartError> {
         let env = std::mem::take(&mut settings.env).into_iter();
         let env = env.map(|(name, value)| (name, value.expose_secret().to_owned()));
-        let renderer = Renderer::new(env.collect());
+        let renderer = Arc::new(Renderer::new(env.collect()));
+        let deeds = Deeds::new(DeedParts {
+            settings: std::mem::take(&mut settings.actions),
+            renderer: Arc::clone(&renderer),
+            correlation_header: correlation_header.clone(),
+        });
+        let deeds = deeds.map_err(|fault| fault.to_string())?;
+        let fleet = settings.nats.take().map(SharedRuns::new).transpose();
+        let fleet = fleet.map_err(|error| format!("`workflows.nats`: {error}"))?;
+        let runs: Arc<dyn Runs> = match &fleet {
+            Some(shared) => Arc::new(shared.clone()),
+            None => Arc::new(StoredRuns::new(store.clone())),
+        };
         let prepared = Self {
             settings,
             store: store.clone(),
-            runs: Arc::new(StoredRuns::new(store.clone())),
+            runs,
+            fleet,
             in_force: InForce::default(),
-            renderer: Arc::new(renderer),
+            renderer,
+            perform: Arc::new(deeds),
             policies,
             clock: Arc::new(SystemClock),
             telemetry: telemetry.clone(),
         };
         prepared.take_policies();
-        prepared
+        Ok(prepared)
     }
 
     /// Puts the workflows of the policies in force.
@@ -90,23 +111,42 @@ impl Prepared {
         }
     }
 
-    /// What brings events to the engine, one for each role that a workflow acts as.
+    /// What brings events to the engine, one for each role that an event may start something of.
     pub(super) fn starters(&self) -> Vec<Arc<dyn Sink>> {
-        self.in_force.current().roles().into_iter().map(|role| self.starter(role)).collect()
+        let in_force = self.in_force.current();
+        in_force.starting_roles().into_iter().map(|role| self.starter(role)).collect()
     }
 
     fn starter(&self, role: &str) -> Arc<dyn Sink> {
+        let in_force = self.in_force.clone();
+        if let Some(shared) = &self.fleet {
+            return Arc::new(FleetStarter::new(role, shared.clone(), in_force));
+        }
         let (runs, clock) = (Arc::clone(&self.runs), Arc::clone(&self.clock));
-        Arc::new(Starter::new(role, runs, self.in_force.clone(), clock))
+        Arc::new(Starter::new(role, runs, in_force, clock))
     }
 
     /// Ready to run.
     pub(super) fn start(self, joining: Joining) -> Workflows {
-        let roles = self.in_force.current().roles().into_iter().map(ToOwned::to_owned).collect();
+        let in_force = self.in_force.current();
+        let roles = in_force.starting_roles().into_iter().map(ToOwned::to_owned).collect();
+        keep_views(&joining, &in_force);
         Workflows { prepared: self, joining, roles }
     }
 
-    fn engine(&self, perform: Arc<dyn Perform>) -> Engine {
+    /// Shares runs with other sidecars, where that is asked for, until it is to stop.
+    fn share(&self, stopping: watch::Receiver<bool>) -> impl Future<Output = ()> + use<> {
+        let (fleet, in_force) = (self.fleet.clone(), self.in_force.clone());
+        let clock = Arc::clone(&self.clock);
+        async move {
+            if let Some(shared) = fleet {
+                Box::pin(shared.serve(in_force, clock, stopped(stopping))).await;
+            }
+        }
+    }
+
+    fn engine(&self) -> Engine {
+        let perform = Arc::clone(&self.perform);
         let parts = Parts {
             runs: Arc::clone(&self.runs),
             in_force: self.in_force.clone(),
@@ -143,10 +183,10 @@ impl Workflows {
 
     /// Carries runs out until it is to stop, and a little longer what is under way then.
     pub(super) async fn run(mut self, stopping: watch::Receiver<bool>) {
-        let perform: Arc<dyn Perform> = Arc::new(crate::workflow::action::Unable);
         self.recover().await;
-        let engine = self.prepared.engine(perform);
-        let mut engine = tokio::spawn(engine.run(stopped(stopping)));
+        let engine = self.prepared.engine();
+        let mut engine = tokio::spawn(engine.run(stopped(stopping.clone())));
+        let sharing = tokio::spawn(self.prepared.share(stopping));
         let mut policies = self.prepared.policies.changes();
         let mut retire_at = tokio::time::interval(RETIRE_EVERY);
         let mut count_at = tokio::time::interval(COUNT_EVERY);
@@ -155,7 +195,7 @@ impl Workflows {
         policies.mark_changed();
         loop {
             tokio::select! {
-                _ = &mut engine => return,
+                _ = &mut engine => break,
                 Ok(()) = policies.changed() => {
                     // The starters first: what an event starts must find its way.
                     join_at = self.join().await;
@@ -166,6 +206,8 @@ impl Workflows {
                 _ = count_at.tick() => self.count().await,
             }
         }
+        // What the last actions came to has been told to the others by now.
+        sharing.abort();
     }
 
     /// What an earlier process held is nobody's now.
@@ -182,7 +224,8 @@ impl Workflows {
     async fn join(&mut self) -> Option<tokio::time::Instant> {
         let policies = self.prepared.policies.store().current()?;
         let catalogue = Catalogue::new(policies.snapshot.set());
-        for role in catalogue.roles() {
+        keep_views(&self.joining, &catalogue);
+        for role in catalogue.starting_roles() {
             if self.roles.contains(role) {
                 continue;
             }
@@ -210,6 +253,13 @@ impl Workflows {
             let (pending, running, failed) = (counts.pending, counts.running, counts.failed);
             RunsStanding { pending, running, failed }.emit(&self.prepared.telemetry);
         }
+    }
+}
+
+/// Has what every role of a workflow sees kept, so that one can also be started by hand.
+fn keep_views(joining: &Joining, catalogue: &Catalogue) {
+    for role in catalogue.roles() {
+        joining.keep_view_of(role);
     }
 }
 

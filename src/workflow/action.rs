@@ -151,21 +151,6 @@ pub trait Perform: Send + Sync + std::fmt::Debug {
     async fn perform(&self, action: &RenderedAction, context: &ActionContext) -> Performed;
 }
 
-/// Can do nothing: for a Fieldgate that is given nothing to act with.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Unable;
-
-#[async_trait]
-impl Perform for Unable {
-    async fn perform(&self, action: &RenderedAction, _: &ActionContext) -> Performed {
-        Performed::Failed {
-            reason: ActionFailure::NotConfigured,
-            retryable: false,
-            error: format!("what `{}` needs is not configured", action.kind),
-        }
-    }
-}
-
 impl RenderedAction {
     /// The string behind `key`, where a string stands there.
     #[must_use]

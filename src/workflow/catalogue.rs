@@ -94,6 +94,20 @@ impl Catalogue {
         self.by_name.values().map(|workflow| workflow.role.as_str()).collect()
     }
 
+    /// Whether some workflow of a role waits for events of this type.
+    #[must_use]
+    pub fn waits_for(&self, role: &str, event_type: &str) -> bool {
+        let waiting = self.by_event.get(event_type);
+        waiting.is_some_and(|waiting| waiting.iter().any(|(one, _)| one.role == role))
+    }
+
+    /// The roles that some event may start a workflow of.
+    #[must_use]
+    pub fn starting_roles(&self) -> BTreeSet<&str> {
+        let waiting = self.by_event.values().flatten();
+        waiting.map(|(workflow, _)| workflow.role.as_str()).collect()
+    }
+
     /// The workflows of one role that an event starts, those of higher priority first. `message` is
     /// the event as that role sees it.
     #[must_use]

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -27,13 +28,16 @@ use crate::event::Message;
 use crate::policy::workflow::Workflow;
 use crate::store::StoreError;
 
+pub(super) use self::kept::KeptMessage;
+
 pub use self::command::{Cancelled, Retried, add, cancel, retry};
 pub use self::query::{ActionRun, Counts, Filter, Listed, Shown, counts, list, show, suggest_runs};
 pub use self::schema::SCHEMA;
 pub use self::table::StoredRuns;
 
 /// Where a run or an action stands. The words are stable: they stand in the store and in the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RunStatus {
     /// Not begun.
     Pending,

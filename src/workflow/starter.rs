@@ -6,9 +6,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-use super::catalogue::InForce;
+use super::catalogue::{InForce, Start};
 use super::runs::{Cause, NewRun, Runs};
 use crate::event::dispatch::Clock;
 use crate::event::{Delivered, DeliveryFailure, Message, Sink};
@@ -46,6 +47,31 @@ pub fn depth_after(event: &Message) -> u32 {
     event.causation.map_or(0, |causation| causation.depth).saturating_add(1)
 }
 
+/// The runs that an event starts. The same event always starts the same ones.
+pub(super) fn new_runs(starts: Vec<Start>, event: &Arc<Message>) -> Vec<NewRun> {
+    let runs = starts.into_iter().map(|start| NewRun {
+        id: run_id(&start.workflow.name, event.id),
+        workflow: start.workflow,
+        cause: Cause::Event,
+        priority: start.priority,
+        event: Arc::clone(event),
+        depth: depth_after(event),
+    });
+    runs.collect()
+}
+
+/// The id of the run of a workflow for an event: of the time of the event, and else a digest
+/// (`UUIDv8`), so that whoever starts it gives it the same.
+fn run_id(workflow: &str, event: Uuid) -> Uuid {
+    let digest = Sha256::new().chain_update(event.as_bytes()).chain_update(workflow).finalize();
+    let mut bytes = [0; 16];
+    for (at, byte) in bytes.iter_mut().enumerate() {
+        let from = if at < 6 { event.as_bytes().get(at) } else { digest.get(at) };
+        *byte = from.copied().unwrap_or_default();
+    }
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
 #[async_trait]
 impl Sink for Starter {
     fn name(&self) -> &str {
@@ -65,16 +91,8 @@ impl Sink for Starter {
         if starts.is_empty() {
             return Delivered::Accepted;
         }
-        let event = Arc::new(message.clone());
-        let runs = starts.into_iter().map(|start| NewRun {
-            id: Uuid::now_v7(),
-            workflow: start.workflow,
-            cause: Cause::Event,
-            priority: start.priority,
-            event: Arc::clone(&event),
-            depth: depth_after(message),
-        });
-        match self.runs.add(runs.collect(), self.clock.now()).await {
+        let runs = new_runs(starts, &Arc::new(message.clone()));
+        match self.runs.add(runs, self.clock.now()).await {
             Ok(_) => Delivered::Accepted,
             Err(_) => Delivered::Failed { reason: DeliveryFailure::Write, retry_after: None },
         }

@@ -40,4 +40,5 @@ mod roles;
 mod scores;
 mod spellings;
 mod traces;
+mod workflows;
 mod writes;

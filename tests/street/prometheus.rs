@@ -190,6 +190,10 @@ fn listening(process: u32) -> Option<SocketAddr> {
     })
 }
 
+/// Starts with every write below.
+const TELL: &str = "name: tell\nrole: admin\nstatus: active\ntriggers: [{ event: lead.updated }]\n\
+     actions:\n  - send_notification: { recipient: nobody, message: hello }\n";
+
 /// A little of everything that is counted.
 async fn traffic(gate: &Gate) {
     for role in ROLES {
@@ -212,7 +216,12 @@ async fn every_dashboard_finds_what_it_asks_for() {
          events:\n  sinks:\n    - file: {{ name: trail, role: admin, path: events.jsonl }}\n\
          telemetry:\n  traces: {{ endpoint: \"http://{nobody}\", share: 1 }}"
     );
-    let gate = gate(&upstream).file("data/.keep", "").config(&config).start().await;
+    let gate = gate(&upstream)
+        .file("data/.keep", "")
+        .file("policies/workflows/tell.yaml", TELL)
+        .config(&config)
+        .start()
+        .await;
     traffic(&gate).await;
 
     // Both formats are what their readers want.

@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use crate::event::{Causation, Message};
 
 /// A [`Message`] in the store. Times are nanoseconds, so that nothing is lost.
-#[derive(Serialize, Deserialize)]
-struct KeptMessage {
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::workflow) struct KeptMessage {
     id: String,
     event_type: String,
     source: String,
@@ -25,50 +25,67 @@ struct KeptMessage {
     data: Box<RawValue>,
 }
 
+impl PartialEq for KeptMessage {
+    /// An event never changes.
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.data.get() == other.data.get()
+    }
+}
+
+impl KeptMessage {
+    pub(in crate::workflow) fn of(message: &Message) -> Self {
+        Self {
+            id: message.id.to_string(),
+            event_type: message.event_type.clone(),
+            source: message.source.clone(),
+            resource: message.resource.clone(),
+            record: message.record.clone(),
+            time: message.time.unix_timestamp_nanos().to_string(),
+            tenant: message.tenant.clone(),
+            actor: message.actor.clone(),
+            correlation_id: message.correlation_id.clone(),
+            traceparent: message.traceparent.clone(),
+            policy_revision: message.policy_revision.clone(),
+            sequence: message.sequence,
+            cause: message.causation.map(|causation| (causation.run.to_string(), causation.depth)),
+            data: message.data.clone(),
+        }
+    }
+
+    /// `None` where it is not one of ours.
+    pub(in crate::workflow) fn message(&self) -> Option<Message> {
+        let causation = match &self.cause {
+            Some((run, depth)) => Some(Causation { run: run.parse().ok()?, depth: *depth }),
+            None => None,
+        };
+        let time = OffsetDateTime::from_unix_timestamp_nanos(self.time.parse().ok()?).ok()?;
+        Some(Message {
+            id: self.id.parse().ok()?,
+            event_type: self.event_type.clone(),
+            source: self.source.clone(),
+            resource: self.resource.clone(),
+            record: self.record.clone(),
+            time,
+            tenant: self.tenant.clone(),
+            actor: self.actor.clone(),
+            correlation_id: self.correlation_id.clone(),
+            traceparent: self.traceparent.clone(),
+            policy_revision: self.policy_revision.clone(),
+            sequence: self.sequence,
+            causation,
+            data: self.data.clone(),
+        })
+    }
+}
+
 pub(super) fn to_text(message: &Message) -> String {
-    let kept = KeptMessage {
-        id: message.id.to_string(),
-        event_type: message.event_type.clone(),
-        source: message.source.clone(),
-        resource: message.resource.clone(),
-        record: message.record.clone(),
-        time: message.time.unix_timestamp_nanos().to_string(),
-        tenant: message.tenant.clone(),
-        actor: message.actor.clone(),
-        correlation_id: message.correlation_id.clone(),
-        traceparent: message.traceparent.clone(),
-        policy_revision: message.policy_revision.clone(),
-        sequence: message.sequence,
-        cause: message.causation.map(|causation| (causation.run.to_string(), causation.depth)),
-        data: message.data.clone(),
-    };
     // Of texts, numbers and JSON that is JSON already.
-    serde_json::to_string(&kept).unwrap_or_default()
+    serde_json::to_string(&KeptMessage::of(message)).unwrap_or_default()
 }
 
 /// `None` where the text is not one of ours.
 pub(super) fn from_text(text: &str) -> Option<Message> {
-    let kept: KeptMessage = serde_json::from_str(text).ok()?;
-    let causation = match kept.cause {
-        Some((run, depth)) => Some(Causation { run: run.parse().ok()?, depth }),
-        None => None,
-    };
-    Some(Message {
-        id: kept.id.parse().ok()?,
-        event_type: kept.event_type,
-        source: kept.source,
-        resource: kept.resource,
-        record: kept.record,
-        time: OffsetDateTime::from_unix_timestamp_nanos(kept.time.parse().ok()?).ok()?,
-        tenant: kept.tenant,
-        actor: kept.actor,
-        correlation_id: kept.correlation_id,
-        traceparent: kept.traceparent,
-        policy_revision: kept.policy_revision,
-        sequence: kept.sequence,
-        causation,
-        data: kept.data,
-    })
+    serde_json::from_str::<KeptMessage>(text).ok()?.message()
 }
 
 #[cfg(test)]
