@@ -2,16 +2,15 @@
 
 mod change;
 mod list;
+mod place;
 mod show;
 pub(in crate::cli) mod tree;
 
 use clap::{Args, Subcommand};
-use uuid::Uuid;
 
-use super::data_dir::cannot_use;
 use super::exit::{Exit, Failed};
 use super::heading;
-use crate::store::{Schema, Visitor};
+use crate::store::Schema;
 use crate::workflow::runs;
 
 /// What the commands find in a store.
@@ -32,8 +31,9 @@ const AFTER: &str = concat!(
 
 /// Read the runs of workflows, take them back, begin them again
 ///
-/// Works on the data folder of a Fieldgate that runs, or of one that is stopped. A run is named by
-/// its id, or by the beginning of it.
+/// Works on the data folder of a Fieldgate that runs, or of one that is stopped; where the
+/// configuration has `workflows.nats`, on the runs that its sidecars share. A run is named by its id,
+/// or by the beginning of it.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER)]
 pub(super) struct Runs {
@@ -57,17 +57,5 @@ impl Runs {
             RunsCommand::Retry(retry) => retry.execute(),
             RunsCommand::Cancel(cancel) => cancel.execute(),
         }
-    }
-}
-
-/// The run whose id begins like this.
-fn find(visitor: &Visitor, written: &str) -> Result<Uuid, Failed> {
-    let found = visitor.read(|connection| runs::suggest_runs(connection, written));
-    match found.map_err(|error| cannot_use(&error))?.as_slice() {
-        [run] => Ok(*run),
-        [] => Err(Failed::usage(format!("there is no run `{written}`"))
-            .help("`fieldgate runs list` shows the ids")),
-        _ => Err(Failed::usage(format!("several runs begin with `{written}`"))
-            .help("write more of the id")),
     }
 }

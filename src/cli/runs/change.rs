@@ -3,11 +3,11 @@
 use clap::Args;
 use time::OffsetDateTime;
 
-use super::{SCHEMAS, find};
-use crate::cli::data_dir::{DataDir, cannot_use};
+use super::place::Place;
+use crate::cli::data_dir::DataDir;
 use crate::cli::exit::{Exit, Failed};
 use crate::cli::terminal;
-use crate::workflow::runs::{self, Cancelled, Retried, RunStatus};
+use crate::workflow::runs::{Cancelled, Retried, RunStatus};
 
 /// Begin a run again that failed or was cancelled, at the action that was not done
 ///
@@ -34,12 +34,9 @@ pub(super) struct Cancel {
 
 impl Retry {
     pub(super) fn execute(self) -> Result<Exit, Failed> {
-        let mut visitor = self.at.write(SCHEMAS)?;
-        let run = find(&visitor, &self.id)?;
-        match visitor
-            .write(|inside| runs::retry(inside, run))
-            .map_err(|error| cannot_use(&error))?
-        {
+        let mut place = Place::to_write(&self.at)?;
+        let run = place.find(&self.id)?;
+        match place.retry(run)? {
             Retried::Yes => {
                 terminal::tell(&format!("{run} goes on\n"));
                 Ok(Exit::Good)
@@ -52,13 +49,9 @@ impl Retry {
 
 impl Cancel {
     pub(super) fn execute(self) -> Result<Exit, Failed> {
-        let mut visitor = self.at.write(SCHEMAS)?;
-        let run = find(&visitor, &self.id)?;
-        let now = OffsetDateTime::now_utc();
-        match visitor
-            .write(|inside| runs::cancel(inside, run, now))
-            .map_err(|error| cannot_use(&error))?
-        {
+        let mut place = Place::to_write(&self.at)?;
+        let run = place.find(&self.id)?;
+        match place.cancel(run, OffsetDateTime::now_utc())? {
             Cancelled::Yes => {
                 terminal::tell(&format!("{run} is cancelled\n"));
                 Ok(Exit::Good)

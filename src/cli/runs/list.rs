@@ -3,13 +3,14 @@
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
-use super::{SCHEMAS, tree};
-use crate::cli::data_dir::{DataDir, cannot_use};
+use super::place::Place;
+use super::tree;
+use crate::cli::data_dir::DataDir;
 use crate::cli::exit::{Exit, Failed};
 use crate::cli::terminal;
 use crate::cli::workflows::list::json_line;
 use crate::workflow::json_form;
-use crate::workflow::runs::{self, Filter, RunStatus};
+use crate::workflow::runs::{Filter, RunStatus};
 
 /// List runs, the newest first
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ enum Standing {
 
 impl List {
     pub(super) fn execute(self) -> Result<Exit, Failed> {
-        let visitor = self.at.look(SCHEMAS)?;
+        let place = Place::to_read(&self.at)?;
         let status = self.status.map(|status| match status {
             Standing::Pending => RunStatus::Pending,
             Standing::Running => RunStatus::Running,
@@ -62,8 +63,7 @@ impl List {
             correlation_id: self.correlation_id,
         };
         let limit = if self.limit == 0 { usize::MAX } else { self.limit };
-        let listed = visitor.read(|connection| runs::list(connection, &filter, limit));
-        let listed = listed.map_err(|error| cannot_use(&error))?;
+        let listed = place.list(filter, limit)?;
         if self.json {
             let lines = listed.iter().map(json_form::listed);
             let text: String = lines.map(|form| json_line(&form)).collect();

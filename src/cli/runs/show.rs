@@ -2,12 +2,13 @@
 
 use clap::Args;
 
-use super::{SCHEMAS, find, tree};
-use crate::cli::data_dir::{DataDir, cannot_use};
+use super::place::Place;
+use super::tree;
+use crate::cli::data_dir::DataDir;
 use crate::cli::exit::{Exit, Failed};
 use crate::cli::terminal;
 use crate::cli::workflows::list::json_line;
-use crate::workflow::{json_form, runs};
+use crate::workflow::json_form;
 
 /// Show one run as a tree: its actions, how long they took, what came of them
 #[derive(Debug, Args)]
@@ -23,12 +24,9 @@ pub(super) struct Show {
 
 impl Show {
     pub(super) fn execute(self) -> Result<Exit, Failed> {
-        let visitor = self.at.look(SCHEMAS)?;
-        let run = find(&visitor, &self.id)?;
-        let shown = visitor
-            .read(|connection| runs::show(connection, run))
-            .map_err(|error| cannot_use(&error))?;
-        let Some(shown) = shown else {
+        let place = Place::to_read(&self.at)?;
+        let run = place.find(&self.id)?;
+        let Some(shown) = place.show(run)? else {
             return Err(Failed::usage(format!("the run `{run}` has just been removed")));
         };
         let text =

@@ -79,6 +79,24 @@ pub(super) fn shown(shown: &Shown) -> String {
     out
 }
 
+/// A run with its actions, without what they came to.
+pub(in crate::cli) fn brief(shown: &Shown) -> String {
+    let run = &shown.run;
+    let style = style_of(run.status);
+    let took = run.duration_ms.map(|took| format!("  {}", duration(took))).unwrap_or_default();
+    let mut out = format!(
+        "{STRONG}{}{STRONG:#}  {style}{}{style:#}{took}\n",
+        run.workflow,
+        run.status.word()
+    );
+    let last = shown.actions.len().saturating_sub(1);
+    for (index, action) in shown.actions.iter().enumerate() {
+        let action = ActionRun { result: None, error: None, ..action.clone() };
+        action_lines(&mut out, &action, index == last);
+    }
+    out
+}
+
 fn action_lines(out: &mut String, action: &ActionRun, is_last: bool) {
     let (branch, below) = branches(is_last);
     let style = style_of(action.status);
