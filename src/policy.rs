@@ -3,6 +3,7 @@
 //! Pure but for [`load()`] and [`fingerprint`], which read files: no clock, no logging. A set that has an
 //! error is never used.
 
+pub mod actions;
 mod canonical;
 pub mod emits;
 mod load;

@@ -12,6 +12,7 @@ mod budget;
 mod call;
 mod collector;
 mod context;
+mod errand;
 mod fresh_read;
 mod gate;
 mod governance;
@@ -30,6 +31,7 @@ mod views;
 mod write_back;
 
 pub use activities::ObservedActivities;
+pub use errand::Errands;
 pub use gate::{Gate, GateParts};
 pub use governance::Governance;
 pub use masking::{AnswerFilter, Masks};

@@ -36,7 +36,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("audit", &["mask", "config", "telemetry", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
     ("workflow", WORKFLOW),
-    ("deed", &["condition", "config", "event", "workflow"]),
+    ("deed", &["json", "condition", "policy", "config", "event", "workflow"]),
     ("admin", ADMIN),
     ("proxy", PROXY),
     ("server", &[]),
@@ -60,6 +60,7 @@ const ADMIN: &[&str] = &[
     "audit",
     "event",
     "workflow",
+    "deed",
 ];
 
 /// The street goes through nearly every room. It names `diagnostic` because a snapshot that does not
@@ -80,6 +81,7 @@ const PROXY: &[&str] = &[
     "fail_point",
     "audit",
     "event",
+    "deed",
 ];
 
 /// They wire everything together, so they may name every room above them; their lists stay empty.

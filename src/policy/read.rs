@@ -4,6 +4,7 @@
 //! the files are held against each other. A set exists only where nothing is an error.
 
 mod across;
+mod actions;
 mod condition;
 mod doubts;
 mod draft;
@@ -32,6 +33,7 @@ use self::draft::{GlobalDraft, ResourceDraft, RoleDraft};
 use self::reader::Reader;
 use self::scoring::{CompanyDraft, ScoringDraft};
 use self::workflow::WorkflowDraft;
+use super::actions::{Declared, ListCall};
 use super::mode::Mode;
 use super::scoring::Scoring;
 use super::set::{PolicySet, Resource, Role, RoleResource};
@@ -72,6 +74,7 @@ struct Drafts {
     workflow_tests: Vec<WorkflowTest>,
     /// A workflow file could not be read, so that a name which no workflow has may be its.
     has_unread_workflow: bool,
+    mails: Vec<actions::MailDraft>,
 }
 
 /// Reads the files of a policy folder, in whatever order they come. The names of the files start
@@ -127,6 +130,14 @@ impl Drafts {
             return;
         }
         self.has_scoring_file |= place == Place::Scoring;
+        if let Place::MailText | Place::MailHtml = place {
+            let name = relative.file_stem().unwrap_or_default().to_string_lossy();
+            match actions::mail(&name, place == Place::MailHtml, source) {
+                Ok(mail) => self.mails.push(mail),
+                Err(found) => findings.extend(found),
+            }
+            return;
+        }
         let stem = || relative.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut reader = Reader { checker: Checker::new(Arc::clone(source)) };
         match parse(source) {
@@ -149,7 +160,7 @@ impl Drafts {
                     None => self.has_unread_workflow = true,
                 },
                 Place::WorkflowTest => self.workflow_tests.extend(reader.workflow_tests(&root)),
-                Place::Misplaced => {}
+                Place::MailText | Place::MailHtml | Place::Misplaced => {}
             },
             Err(finding) => {
                 findings.push(finding);
@@ -164,7 +175,8 @@ impl Drafts {
     }
 
     /// The set of files that have no error: every name is known and stands once.
-    fn into_set(self, revision: String, scoring: Option<Scoring>) -> PolicySet {
+    fn into_set(mut self, revision: String, scoring: Option<Scoring>) -> PolicySet {
+        let actions = Arc::new(self.declared());
         let default_mode = self.global.default_mode.unwrap_or(Mode::View);
         let ids: BTreeMap<String, FieldPath> = self
             .resources
@@ -208,7 +220,31 @@ impl Drafts {
                 .map(|draft| (draft.named.name, Arc::new(draft.workflow)))
                 .collect(),
             workflow_tests: self.workflow_tests,
+            actions,
         }
+    }
+
+    /// Takes what is declared for actions.
+    fn declared(&mut self) -> Declared {
+        let mut declared = Declared::default();
+        for draft in &self.resources {
+            let Some(list) = &draft.actions.list else { continue };
+            let Some(records) = actions::records_of(self, list) else { continue };
+            let (target, paging) = (list.target.clone(), list.paging.clone());
+            let call = ListCall { target, records, paging, origin: list.origin.clone() };
+            declared.lists.insert(draft.named.name.clone(), call);
+        }
+        for draft in &mut self.resources {
+            let calls = std::mem::take(&mut draft.actions.calls).into_iter();
+            let calls: BTreeMap<_, _> = calls.map(|draft| (draft.kind, draft.call)).collect();
+            declared.calls.insert(draft.named.name.clone(), calls);
+        }
+        for mail in std::mem::take(&mut self.mails) {
+            let text = declared.mails.entry(mail.name).or_default();
+            let place = if mail.is_html { &mut text.html } else { &mut text.text };
+            *place = Some(mail.text);
+        }
+        declared
     }
 }
 
@@ -243,7 +279,7 @@ fn misplaced(relative: &Path, source: &Arc<SourceFile>) -> Finding {
     let help = if is_yml {
         "policy files end in `.yaml`, in lower case"
     } else {
-        "policies are `resources/*.yaml`, `roles/*.yaml`, `global.yaml`, `scoring.yaml`, `companies/*/scoring.yaml`, `workflows/*.yaml` and `workflows/tests/*.yaml`; nothing else is read"
+        "policies are `resources/*.yaml`, `roles/*.yaml`, `global.yaml`, `scoring.yaml`, `companies/*/scoring.yaml`, `workflows/*.yaml`, `workflows/tests/*.yaml`, `templates/*.txt` and `templates/*.html`; nothing else is read"
     };
     Finding::error("policy::misplaced", format!("`{}` is not where policies are", source.name()))
         .at(source, Span::default())

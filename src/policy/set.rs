@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
+use super::actions::Declared;
 use super::emits::{Emit, Events};
 use super::mode::{Combine, Mode};
 use super::query::QueryRules;
@@ -32,6 +33,8 @@ pub struct PolicySet {
     pub workflows: BTreeMap<String, Arc<Workflow>>,
     /// What the workflows are expected to do.
     pub workflow_tests: Vec<WorkflowTest>,
+    /// What is declared for the actions of workflows.
+    pub actions: Arc<Declared>,
 }
 
 /// One object type of the CRM: where it is served and which of its fields are sensitive.

@@ -13,6 +13,8 @@ use super::governance::Governance;
 use super::passthrough::OpenCall;
 use super::refused::Refused;
 use super::request_head;
+use crate::deed::Acting;
+use crate::event::Causation;
 use crate::identity::{Arrival, Principal, ShownCertificate, Unidentified};
 use crate::policy::set::Unmatched;
 use crate::policy::{CanonicalPath, GovernedRoute, InForce, Match};
@@ -38,6 +40,8 @@ pub(super) struct Call {
     pub(super) tenant: Option<String>,
     /// The caller's roles that the policies know, sorted. Never empty on a declared route.
     pub(super) roles: Vec<String>,
+    /// The run that asks; `None` for a client's request.
+    pub(super) causation: Option<Causation>,
 }
 
 /// What is known of the connection that a request came over.
@@ -46,6 +50,8 @@ pub(super) struct Connection<'a> {
     pub(super) peer: Option<IpAddr>,
     /// The certificate that the client has shown.
     pub(super) certificate: Option<&'a ShownCertificate>,
+    /// In whose place a request from inside comes.
+    pub(super) acting: Option<&'a Acting>,
 }
 
 /// The id of the one record that a path names: what stands where its template ends with a
@@ -93,12 +99,12 @@ pub(super) async fn admit(
         }
         Match::MethodNotDeclared { template } | Match::Suspicious { template } => {
             exchange.route = Some(template);
-            identify(gate, &arrival, &path, exchange).await?;
+            identify(gate, &arrival, connection.acting, &path, exchange).await?;
             return Err(Refusal::NoRoute.into());
         }
         Match::Unmatched => None,
     };
-    let principal = identify(gate, &arrival, &path, exchange).await?;
+    let principal = identify(gate, &arrival, connection.acting, &path, exchange).await?;
     *farewell = gate.identifier().farewell(&head.method, path.as_str(), &arrival);
     let roles: Vec<String> = principal
         .roles
@@ -114,7 +120,8 @@ pub(super) async fn admit(
     }
     request_head::check_governed(head)?;
     let tenant = principal.tenant.clone();
-    Ok(Admitted::Governed(Box::new(Call { policies, route, path, tenant, roles })))
+    let causation = connection.acting.map(|acting| acting.causation);
+    Ok(Admitted::Governed(Box::new(Call { policies, route, path, tenant, roles, causation })))
 }
 
 fn arrival<'a>(head: &'a RequestHeader, connection: &Connection<'a>) -> Arrival<'a> {
@@ -134,9 +141,16 @@ fn arrival<'a>(head: &'a RequestHeader, connection: &Connection<'a>) -> Arrival<
 async fn identify(
     gate: &Gate,
     arrival: &Arrival<'_>,
+    acting: Option<&Acting>,
     path: &CanonicalPath,
     exchange: &mut Exchange,
 ) -> Result<Arc<Principal>, Refused> {
+    if let Some(acting) = acting {
+        // Nobody is asked: what the request carries is the CRM's credential, and no client's.
+        let Acting { subject, role, tenant, .. } = acting.clone();
+        exchange.set_caller(&subject, tenant.as_deref(), std::slice::from_ref(&role));
+        return Ok(Arc::new(Principal { subject, roles: vec![role], tenant }));
+    }
     let identified = gate.identifier().identify(arrival).await;
     exchange.identification =
         Some(identified.as_ref().map(|identified| identified.source).map_err(|reason| *reason));

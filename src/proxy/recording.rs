@@ -137,7 +137,7 @@ impl Recorder {
             correlation_id: correlation_id.to_owned(),
             traceparent: Some(traceparent),
             policy_revision: call.policies.revision.as_str().to_owned(),
-            causation: None,
+            causation: call.causation,
             time: OffsetDateTime::now_utc(),
         };
         let begun = timeout(self.patience, self.journal.begin(intent.clone())).await;

@@ -44,13 +44,15 @@ pub enum RenderFault {
     Word(&'static str),
 }
 
-/// Where a text of a mail goes.
+/// Where a text goes that is filled in for an action which is rendered already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextKind {
     /// Plain text.
     Plain,
     /// HTML: what is filled in is text in it and never markup.
     Html,
+    /// A path: what is filled in is one segment of it.
+    Path,
 }
 
 /// Fills in templates. The environment is what the configuration allows and nothing else.
@@ -142,11 +144,50 @@ impl Renderer {
             _ => BTreeMap::new(),
         };
         let filling = Filling { renderer: self, context, facts, variables };
-        let place = match kind {
-            TextKind::Plain => Place::Text,
-            TextKind::Html => Place::Html,
-        };
-        Ok(as_text(&filling.text(text, place)?))
+        Ok(as_text(&filling.text(text, kind.place())?))
+    }
+
+    /// A value that is declared elsewhere, filled in from `variables` first. A slot that stands
+    /// alone keeps the type of its value.
+    ///
+    /// # Errors
+    /// The first thing that cannot be filled in.
+    pub fn fill_value(
+        &self,
+        value: &Value<'static>,
+        variables: &BTreeMap<Cow<'static, str>, Value<'static>>,
+        context: &ActionContext,
+    ) -> Result<Value<'static>, RenderFault> {
+        let facts = EventFacts::new(&context.event);
+        let variables = variables.clone();
+        Filling { renderer: self, context, facts, variables }.value(value, Place::Plain)
+    }
+
+    /// A text that is declared elsewhere, filled in from `variables` first.
+    ///
+    /// # Errors
+    /// The first thing that cannot be filled in.
+    pub fn fill_text(
+        &self,
+        text: &str,
+        kind: TextKind,
+        variables: &BTreeMap<Cow<'static, str>, Value<'static>>,
+        context: &ActionContext,
+    ) -> Result<String, RenderFault> {
+        let facts = EventFacts::new(&context.event);
+        let variables = variables.clone();
+        let filling = Filling { renderer: self, context, facts, variables };
+        Ok(as_text(&filling.text(text, kind.place())?))
+    }
+}
+
+impl TextKind {
+    fn place(self) -> Place {
+        match self {
+            Self::Plain => Place::Text,
+            Self::Html => Place::Html,
+            Self::Path => Place::Url,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use http::Method;
 
 use super::Drafts;
+use super::actions;
 use super::draft::Named;
 use super::resource::place_of;
 use super::workflows;
@@ -34,6 +35,7 @@ pub(super) fn faults(drafts: &Drafts) -> Vec<Finding> {
         &mut faults,
     );
     workflows::faults(drafts, &mut faults);
+    actions::faults(drafts, &mut faults);
     unknown_resources(drafts, &mut faults);
     created_resources(drafts, &mut faults);
     builtin_events(drafts, &mut faults);

@@ -19,6 +19,10 @@ pub(in crate::policy) enum Place {
     Workflow,
     /// `workflows/tests/*.yaml`
     WorkflowTest,
+    /// `templates/*.txt`
+    MailText,
+    /// `templates/*.html`
+    MailHtml,
     /// A policy file where none belongs.
     Misplaced,
 }
@@ -43,14 +47,22 @@ impl Place {
             Some(["roles", _]) if ends_well => Self::Role,
             Some(["workflows", _]) if ends_well => Self::Workflow,
             Some(["workflows", "tests", _]) if ends_well => Self::WorkflowTest,
+            Some(["templates", name]) if name.ends_with(".txt") => Self::MailText,
+            Some(["templates", name]) if name.ends_with(".html") => Self::MailHtml,
             _ => Self::Misplaced,
         }
     }
 
     /// Whether a file is meant as a policy, in whatever place: all others are nobody's business.
     pub(in crate::policy) fn looks_like_a_policy(path: &Path) -> bool {
+        let is_of_mails = || {
+            let folder = path.parent().and_then(Path::file_name);
+            folder.is_some_and(|folder| folder == "templates")
+        };
         path.extension().is_some_and(|extension| {
-            extension.eq_ignore_ascii_case("yaml") || extension.eq_ignore_ascii_case("yml")
+            extension.eq_ignore_ascii_case("yaml")
+                || extension.eq_ignore_ascii_case("yml")
+                || ((extension == "txt" || extension == "html") && is_of_mails())
         })
     }
 }

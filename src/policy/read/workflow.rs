@@ -405,7 +405,7 @@ impl Reader {
         faulty == 0
     }
 
-    fn bad_template(&mut self, fault: &TemplateFault, span: Span) {
+    pub(super) fn bad_template(&mut self, fault: &TemplateFault, span: Span) {
         let help = match &fault.wrong {
             TemplateWrong::UnknownFilter(name) => suggest(name, Template::FILTERS),
             TemplateWrong::Argument(_) => {

@@ -1,13 +1,15 @@
 //! Workflows held against the other files: events, roles, object types, and what templates name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Drafts;
+use super::actions;
 use super::doubts::{all_names, is_slip};
 use super::draft::ResourceDraft;
 use super::workflow::{TemplateDraft, WorkflowDraft};
 use crate::condition::{Condition, Fact, Facts, Side, Truth, Value};
-use crate::diagnostic::{Finding, suggest};
+use crate::diagnostic::{Finding, Span, suggest};
 use crate::json::path::{FieldPath, Selector};
 use crate::policy::Mode;
 use crate::policy::path_relation::can_meet;
@@ -78,6 +80,7 @@ pub(super) fn faults(drafts: &Drafts, faults: &mut Vec<Finding>) {
             unknown_events(&events, draft, faults);
             unknown_types(drafts, draft, faults);
             unknown_references(drafts, &events, draft, faults);
+            unknown_mails(drafts, draft, faults);
         }
     }
     unknown_workflows(drafts, faults);
@@ -209,6 +212,73 @@ fn unknown_references(
             check(path, &[], origin);
         }
     }
+    for action in &draft.workflow.actions {
+        let name = actions::literal_template(action.payload.get("template"));
+        let variables = variables_of(Some(action));
+        for mail in drafts.mails.iter().filter(|mail| Some(mail.name.as_str()) == name) {
+            for slot in mail.template.slots() {
+                let Reference::Field(path) = &slot.reference else { continue };
+                let span = Span::new(slot.at, 2);
+                check(path, &variables, &Origin { source: Arc::clone(&mail.source), span });
+            }
+        }
+    }
+}
+
+/// Mails that take their text from a file that is not there.
+fn unknown_mails(drafts: &Drafts, draft: &WorkflowDraft, faults: &mut Vec<Finding>) {
+    for action in &draft.workflow.actions {
+        let Some(name) = actions::literal_template(action.payload.get("template")) else {
+            continue;
+        };
+        let mut known: Vec<&str> = drafts.mails.iter().map(|mail| mail.name.as_str()).collect();
+        known.sort_unstable();
+        known.dedup();
+        if known.contains(&name) {
+            continue;
+        }
+        let help = if known.is_empty() {
+            format!("write the text into `templates/{name}.txt`, or `body: ...` into the action")
+        } else {
+            suggest(name, known)
+        };
+        faults.push(
+            Finding::error("policy::unknown_mail_text", format!("there is no text `{name}`"))
+                .at(&action.origin.source, action.origin.span)
+                .label("no file of `templates/` has this name")
+                .help(help),
+        );
+    }
+}
+
+/// Actions on the CRM that no resource says how to do.
+fn undeclared_calls(drafts: &Drafts, draft: &WorkflowDraft, doubts: &mut Vec<Finding>) {
+    for action in &draft.workflow.actions {
+        let declares = |resource: &ResourceDraft| match action.kind {
+            ActionKind::EnqueueExport => resource.actions.list.is_some(),
+            kind => resource.actions.calls.iter().any(|call| call.kind == kind),
+        };
+        let is_of_crm = action.kind.writes_to_the_crm() || action.kind == ActionKind::EnqueueExport;
+        let named = plain_text(action, "entity_type");
+        let mut meant = drafts
+            .resources
+            .iter()
+            .filter(|resource| named.is_none_or(|named| resource.named.name == named));
+        if !is_of_crm || meant.any(declares) {
+            continue;
+        }
+        let of = named.map_or_else(String::new, |named| format!(" of `{named}`"));
+        let message = format!("no resource declares how `{}`{of} is done", action.kind);
+        doubts.push(
+            Finding::warning("policy::undeclared_action", message)
+                .at(&action.origin.source, action.origin.span)
+                .label("would fail as not configured")
+                .help(format!(
+                    "write `actions: {{ {}: ... }}` into the file of the resource",
+                    action.kind
+                )),
+        );
+    }
 }
 
 /// Every condition of a workflow, and where its trigger or action stands.
@@ -265,6 +335,7 @@ pub(super) fn doubts(drafts: &Drafts, doubts: &mut Vec<Finding>) {
     let events = KnownEvents::of(drafts);
     for draft in &drafts.workflows {
         fields_in_doubt(drafts, &events, draft, doubts);
+        undeclared_calls(drafts, draft, doubts);
     }
     loops(drafts, doubts);
 }

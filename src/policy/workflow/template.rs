@@ -63,6 +63,8 @@ pub enum Filter {
     Upper,
     /// `lower`
     Lower,
+    /// `number`: a text that is a number, as a number.
+    Number,
 }
 
 /// Why a text is no template.
@@ -108,7 +110,7 @@ pub enum TemplateWrong {
 
 impl Template {
     /// The names of the filters.
-    pub const FILTERS: [&'static str; 4] = ["default", "date", "upper", "lower"];
+    pub const FILTERS: [&'static str; 5] = ["default", "date", "upper", "lower", "number"];
 
     /// Reads a text. One without `{{` is a template without slots.
     ///
@@ -220,8 +222,9 @@ fn filter(written: &str) -> Result<Filter, TemplateWrong> {
         )),
         ("upper", None) => Ok(Filter::Upper),
         ("lower", None) => Ok(Filter::Lower),
-        ("upper" | "lower", Some(_)) => {
-            Err(TemplateWrong::Argument("`upper` and `lower` take nothing"))
+        ("number", None) => Ok(Filter::Number),
+        ("upper" | "lower" | "number", Some(_)) => {
+            Err(TemplateWrong::Argument("`upper`, `lower` and `number` take nothing"))
         }
         (name, _) => Err(TemplateWrong::UnknownFilter(name.to_owned())),
     }

@@ -7,7 +7,7 @@ use time::macros::format_description;
 use time::{Date, OffsetDateTime, PrimitiveDateTime};
 
 use super::RenderFault;
-use crate::condition::Value;
+use crate::condition::{Number, Value};
 use crate::policy::workflow::template::Filter;
 
 pub(super) fn apply(filter: &Filter, value: Value<'static>) -> Result<Value<'static>, RenderFault> {
@@ -25,7 +25,12 @@ pub(super) fn apply(filter: &Filter, value: Value<'static>) -> Result<Value<'sta
         // A date that is not there stays so; what is no text has no case and is no date.
         (Filter::Date(_), Value::Null) => Ok(Value::Null),
         (Filter::Date(_), value) => Err(RenderFault::Date(value.to_string())),
-        (Filter::Default(_) | Filter::Upper | Filter::Lower, value) => Ok(value),
+        (Filter::Number, Value::Text(text)) => {
+            // What is no number stays what it is: whoever gets it says what is wrong with it.
+            let number = Number::parse(text.trim().to_owned());
+            Ok(number.map_or(Value::Text(text), Value::Number))
+        }
+        (Filter::Default(_) | Filter::Upper | Filter::Lower | Filter::Number, value) => Ok(value),
     }
 }
 
