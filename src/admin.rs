@@ -10,6 +10,7 @@ mod guard;
 mod health;
 mod log_level;
 mod masking_logs;
+mod notifications;
 mod readiness;
 mod workflows;
 
@@ -102,6 +103,7 @@ fn router(state: AdminState) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/log-level", get(log_level::show).put(log_level::change))
         .route(masking_logs::PATH, get(masking_logs::list))
+        .route(notifications::PATH, get(notifications::follow))
         .merge(workflow_pages())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -26,10 +26,10 @@ use self::notify::Notify;
 use self::webhook::CallWebhook;
 use crate::config;
 use crate::event::sink::BuildCause;
+use crate::policy::actions::Declared;
 use crate::workflow::action::{
     ActionContext, ActionFailure, ActionKind, Perform, Performed, RenderedAction,
 };
-use crate::policy::actions::Declared;
 use crate::workflow::render::Renderer;
 
 pub use self::feed::{Feed, Note, Numbered};
@@ -117,8 +117,9 @@ impl Deeds {
                 CallWebhook::new(webhooks, correlation_header).map_err(fault("webhooks"))
             })
             .transpose()?;
-        let exporter = exports
-            .map(|exports| Exporter::new(exports, crm.clone(), mailer.clone(), Arc::clone(&notify)));
+        let exporter = exports.map(|exports| {
+            Exporter::new(exports, crm.clone(), mailer.clone(), Arc::clone(&notify))
+        });
         Ok(Self { crm, mailer, notify, call_webhook, exporter, declared, renderer })
     }
 }

@@ -3,8 +3,8 @@
 //! Pure but for [`load()`] and [`fingerprint`], which read files: no clock, no logging. A set that has an
 //! error is never used.
 
-mod canonical;
 pub mod actions;
+mod canonical;
 pub mod emits;
 mod load;
 pub mod mode;

@@ -31,7 +31,7 @@ use crate::audit::Ledger;
 use crate::config::{self, Settings};
 use crate::diagnostic::Finding;
 use crate::identity::{Identifier, Sources, Told};
-use crate::proxy::{Crm, Gate, GateParts};
+use crate::proxy::{Crm, Errands, Gate, GateParts};
 use crate::telemetry::{Draining, IdentityAsked, ListenerStarted, Purpose, Stopped, Telemetry};
 
 /// Why the server could not start.
@@ -98,7 +98,7 @@ impl Server {
             (Some(audit), Some(store)) => Some(state::ledger(audit, store, &policies, &telemetry)?),
             _ => None,
         };
-        let (events, recorder, workflows) = match (settings.events, store) {
+        let (events, recorder, prepared) = match (settings.events, store) {
             (Some(events), Some(store)) => {
                 let prepared = settings.workflows.map(|workflows| {
                     let header = &settings.telemetry.correlation_header;
@@ -110,27 +110,29 @@ impl Server {
                 let starters = starters.unwrap_or_default();
                 let (events, recorder, joining) =
                     Events::start(events, store, starters, telemetry.clone()).await?;
-                let workflows = prepared.map(|prepared| prepared.start(joining));
-                (Some(events), Some(recorder), workflows)
+                (Some(events), Some(recorder), prepared.zip(Some(joining)))
             }
             _ => (None, None, None),
         };
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
-        let app = application(
-            Gate::new(GateParts {
-                policies: policies.store(),
-                identifier,
-                crm,
-                recorder,
-                limits: settings.limits,
-                correlation_header: settings.telemetry.correlation_header,
-                telemetry: telemetry.clone(),
-                ledger: ledger.clone(),
-            }),
-            &limits,
-            threads,
-        );
+        let gate = Gate::new(GateParts {
+            policies: policies.store(),
+            identifier,
+            crm,
+            recorder,
+            limits: settings.limits,
+            correlation_header: settings.telemetry.correlation_header,
+            telemetry: telemetry.clone(),
+            ledger: ledger.clone(),
+        });
+        let host = gate.upstream_host();
+        let app = application(gate, &limits, threads);
+        let workflows = prepared.map(|(prepared, joining)| {
+            // What workflows write to the CRM walks the street like any write.
+            prepared.start(joining, Arc::new(Errands::new(Arc::clone(&app), host)))
+        });
+        let workflows = workflows.transpose()?;
 
         let mut data = Vec::new();
         for listener in &settings.listeners {

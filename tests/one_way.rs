@@ -60,6 +60,7 @@ const ADMIN: &[&str] = &[
     "audit",
     "event",
     "workflow",
+    "deed",
 ];
 
 /// The street goes through nearly every room. It names `diagnostic` because a snapshot that does not

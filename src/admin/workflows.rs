@@ -20,6 +20,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{AdminState, answer};
+use crate::deed::Feed;
 use crate::diagnostic::{Finding, Severity, SourceFile};
 use crate::event::Message;
 use crate::policy::workflow::{Status, Workflow};
@@ -61,6 +62,8 @@ pub struct WorkflowPages {
     pub journal: Store,
     /// The policy folder.
     pub policies: PathBuf,
+    /// What workflows tell people; `None` where nobody asked for it.
+    pub feed: Option<Feed>,
 }
 
 pub(super) async fn list(State(state): State<AdminState>) -> Response {

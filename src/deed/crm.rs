@@ -19,7 +19,9 @@ use crate::config::CrmAccess;
 use crate::event::Causation;
 use crate::policy::actions::CrmCall;
 use crate::policy::workflow::template::{Reference, Template};
-use crate::workflow::action::{ActionContext, ActionFailure, ActionKind, Performed, RenderedAction};
+use crate::workflow::action::{
+    ActionContext, ActionFailure, ActionKind, Performed, RenderedAction,
+};
 use crate::workflow::render::{RenderFault, Renderer, TextKind};
 
 /// What the templates of a call are filled in from.
@@ -188,8 +190,7 @@ impl Filling<'_> {
             into.insert(name.clone(), value);
             return Ok(());
         }
-        let path =
-            self.renderer.fill_text(name, TextKind::Plain, self.variables, self.context)?;
+        let path = self.renderer.fill_text(name, TextKind::Plain, self.variables, self.context)?;
         let mut value = value;
         let mut parts = path.rsplit('.').peekable();
         while let Some(part) = parts.next() {

@@ -150,8 +150,8 @@ impl Exporter {
         pages: u64,
     ) -> Result<Page, Failure> {
         let asked = crm.ask(Method::GET, target.to_owned(), None, context).await;
-        let returned = asked
-            .map_err(|Lost| later(ActionFailure::Broken, "the CRM gave no whole answer"))?;
+        let returned =
+            asked.map_err(|Lost| later(ActionFailure::Broken, "the CRM gave no whole answer"))?;
         let is_counted = matches!(list.paging, Paging::Page(_));
         let is_past = returned.status == StatusCode::NOT_FOUND && is_counted && pages > 0;
         if is_past && returned.stopped.is_none() {

@@ -233,7 +233,10 @@ fn not_sent(error: &lettre::transport::smtp::Error) -> Performed {
             "no TLS connection to the mail server could be made, or its certificate is not trusted",
         )
     } else if error.is_client() {
-        failed(ActionFailure::Tls, "the mail server does not offer what is needed, STARTTLS or a login")
+        failed(
+            ActionFailure::Tls,
+            "the mail server does not offer what is needed, STARTTLS or a login",
+        )
     } else {
         failed_for_now(ActionFailure::Connect, "the mail server could not be reached")
     }

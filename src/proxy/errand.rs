@@ -112,8 +112,7 @@ async fn exchange(
     pipe: DuplexStream,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), Lost> {
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(pipe)).await.map_err(|_| Lost)?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(pipe)).await.map_err(|_| Lost)?;
     let asking = async move {
         let answer = sender.send_request(request).await.map_err(|_| Lost)?;
         let (head, body) = answer.into_parts();
@@ -220,7 +219,10 @@ impl AsyncWrite for Pipe {
         Pin::new(&mut self.io).poll_write(context, buffer)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.io).poll_flush(context)
     }
 

@@ -87,8 +87,11 @@ impl Crm {
         let usual = if self.settings.tls.is_some() { 443 } else { 80 };
         let host = &self.settings.host;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let named =
-            if self.settings.port == usual { host } else { format!("{host}:{}", self.settings.port) };
+        let named = if self.settings.port == usual {
+            host
+        } else {
+            format!("{host}:{}", self.settings.port)
+        };
         HeaderValue::try_from(named).unwrap_or(HeaderValue::from_static("localhost"))
     }
 

@@ -16,7 +16,7 @@ use super::traced::TracedActions;
 use super::{StartError, stopped};
 use crate::admin::WorkflowPages;
 use crate::config;
-use crate::deed::{DeedParts, Deeds};
+use crate::deed::{DeclaredNow, DeedParts, Deeds, Feed, Street};
 use crate::event::Sink;
 use crate::event::dispatch::{Clock, SystemClock};
 use crate::store::{Store, StoreError};
@@ -50,7 +50,9 @@ pub(super) struct Prepared {
     fleet: Option<SharedRuns>,
     in_force: InForce,
     renderer: Arc<Renderer>,
-    perform: Arc<dyn Perform>,
+    actions: config::Actions,
+    feed: Option<Feed>,
+    correlation_header: HeaderName,
     policies: Policies,
     clock: Arc<dyn Clock>,
     telemetry: Telemetry,
@@ -59,6 +61,7 @@ pub(super) struct Prepared {
 /// What runs beside the street.
 pub(super) struct Workflows {
     prepared: Prepared,
+    perform: Arc<dyn Perform>,
     joining: Joining,
     /// The roles that have a starter.
     roles: BTreeSet<String>,
@@ -76,12 +79,8 @@ impl Prepared {
         let env = std::mem::take(&mut settings.env).into_iter();
         let env = env.map(|(name, value)| (name, value.expose_secret().to_owned()));
         let renderer = Arc::new(Renderer::new(env.collect()));
-        let deeds = Deeds::new(DeedParts {
-            settings: std::mem::take(&mut settings.actions),
-            renderer: Arc::clone(&renderer),
-            correlation_header: correlation_header.clone(),
-        });
-        let deeds = deeds.map_err(|fault| fault.to_string())?;
+        let actions = std::mem::take(&mut settings.actions);
+        let feed = actions.feed.map(|feed| Feed::new(feed.keep, OffsetDateTime::now_utc()));
         let fleet = settings.nats.take().map(SharedRuns::new).transpose();
         let fleet = fleet.map_err(|error| format!("`workflows.nats`: {error}"))?;
         let runs: Arc<dyn Runs> = match &fleet {
@@ -95,7 +94,9 @@ impl Prepared {
             fleet,
             in_force: InForce::default(),
             renderer,
-            perform: Arc::new(deeds),
+            actions,
+            feed,
+            correlation_header: correlation_header.clone(),
             policies,
             clock: Arc::new(SystemClock),
             telemetry: telemetry.clone(),
@@ -126,12 +127,28 @@ impl Prepared {
         Arc::new(Starter::new(role, runs, in_force, clock))
     }
 
-    /// Ready to run.
-    pub(super) fn start(self, joining: Joining) -> Workflows {
+    /// Ready to run: `street` is the way to the CRM.
+    pub(super) fn start(
+        mut self,
+        joining: Joining,
+        street: Arc<dyn Street>,
+    ) -> Result<Workflows, StartError> {
+        let policies = self.policies.store();
+        let declared =
+            DeclaredNow::new(move || Some(Arc::clone(&policies.current()?.snapshot.set().actions)));
+        let deeds = Deeds::new(DeedParts {
+            settings: std::mem::take(&mut self.actions),
+            renderer: Arc::clone(&self.renderer),
+            correlation_header: self.correlation_header.clone(),
+            street,
+            declared,
+            feed: self.feed.clone(),
+        });
+        let perform = Arc::new(deeds.map_err(|fault| fault.to_string())?);
         let in_force = self.in_force.current();
         let roles = in_force.starting_roles().into_iter().map(ToOwned::to_owned).collect();
         keep_views(&joining, &in_force);
-        Workflows { prepared: self, joining, roles }
+        Ok(Workflows { prepared: self, perform, joining, roles })
     }
 
     /// Shares runs with other sidecars, where that is asked for, until it is to stop.
@@ -145,8 +162,7 @@ impl Prepared {
         }
     }
 
-    fn engine(&self) -> Engine {
-        let perform = Arc::clone(&self.perform);
+    fn engine(&self, perform: Arc<dyn Perform>) -> Engine {
         let parts = Parts {
             runs: Arc::clone(&self.runs),
             in_force: self.in_force.clone(),
@@ -178,13 +194,14 @@ impl Workflows {
             renderer: Arc::clone(&self.prepared.renderer),
             journal: self.prepared.store.clone(),
             policies: self.prepared.policies.folder().to_owned(),
+            feed: self.prepared.feed.clone(),
         }
     }
 
     /// Carries runs out until it is to stop, and a little longer what is under way then.
     pub(super) async fn run(mut self, stopping: watch::Receiver<bool>) {
         self.recover().await;
-        let engine = self.prepared.engine();
+        let engine = self.prepared.engine(Arc::clone(&self.perform));
         let mut engine = tokio::spawn(engine.run(stopped(stopping.clone())));
         let sharing = tokio::spawn(self.prepared.share(stopping));
         let mut policies = self.prepared.policies.changes();

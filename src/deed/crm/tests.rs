@@ -28,9 +28,7 @@ fn check(kind: ActionKind, call: &CrmCall, payload: &str, path: &str, body: &str
 fn fields_are_written_by_name() {
     let update = call("/leads/{{entity_id}}/", r#"{"{{field}}":"{{value}}"}"#);
     let payload = |id: &str, field: &str, value: &str| {
-        format!(
-            r#"{{"entity_type":"lead","entity_id":"{id}","field":"{field}","value":{value}}}"#
-        )
+        format!(r#"{{"entity_type":"lead","entity_id":"{id}","field":"{field}","value":{value}}}"#)
     };
     let kind = ActionKind::UpdateField;
     check(kind, &update, &payload("7", "status", "\"x\""), "/leads/7/", r#"{"status":"x"}"#);
@@ -96,7 +94,11 @@ async fn perform(
     let mut declared = Declared::default();
     if declares {
         let update = call("/leads/{{entity_id}}/", r#"{"{{field}}":"{{value}}"}"#);
-        declared.calls.entry("lead".to_owned()).or_default().insert(ActionKind::UpdateField, update);
+        declared
+            .calls
+            .entry("lead".to_owned())
+            .or_default()
+            .insert(ActionKind::UpdateField, update);
     }
     let declared = Arc::new(declared);
     let declared = DeclaredNow::new(move || Some(Arc::clone(&declared)));

@@ -71,10 +71,7 @@ fn next_pages_by_name() {
     check_next("7", Err("where the next page is named stands no text"));
     check_next(r#""https://evil.example""#, Err("the next page has no path"));
     check_next(r#""/api/v1/deals/?page=2""#, Err("the next page is said to be somewhere else"));
-    check_next(
-        r#""/api/v1/leads/?page_size=2""#,
-        Err("the next page is said to be the same one"),
-    );
+    check_next(r#""/api/v1/leads/?page_size=2""#, Err("the next page is said to be the same one"));
 }
 
 #[test]

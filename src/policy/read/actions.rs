@@ -97,8 +97,7 @@ impl Reader {
             Err(help) => help,
         };
         let message = format!("`{word}` is not a method that an action writes with");
-        let finding =
-            Finding::error("policy::bad_method", message).label("this method").help(help);
+        let finding = Finding::error("policy::bad_method", message).label("this method").help(help);
         self.report(finding, node.span);
         None
     }
@@ -264,9 +263,8 @@ pub(super) fn faults(drafts: &super::Drafts, faults: &mut Vec<Finding>) {
     let routes = || drafts.resources.iter().flat_map(|resource| &resource.routes);
     let is_served = |template: &PathTemplate, method: &Method| {
         let shape = template.shape();
-        routes().any(|draft| {
-            draft.template.shape() == shape && draft.route.methods.contains(method)
-        })
+        routes()
+            .any(|draft| draft.template.shape() == shape && draft.route.methods.contains(method))
     };
     let mut not_served = |template: &PathTemplate, method: &Method, origin: &Origin| {
         if is_served(template, method) {

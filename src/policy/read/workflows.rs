@@ -228,7 +228,9 @@ fn unknown_references(
 /// Mails that take their text from a file that is not there.
 fn unknown_mails(drafts: &Drafts, draft: &WorkflowDraft, faults: &mut Vec<Finding>) {
     for action in &draft.workflow.actions {
-        let Some(name) = actions::literal_template(action.payload.get("template")) else { continue };
+        let Some(name) = actions::literal_template(action.payload.get("template")) else {
+            continue;
+        };
         let mut known: Vec<&str> = drafts.mails.iter().map(|mail| mail.name.as_str()).collect();
         known.sort_unstable();
         known.dedup();
@@ -256,8 +258,7 @@ fn undeclared_calls(drafts: &Drafts, draft: &WorkflowDraft, doubts: &mut Vec<Fin
             ActionKind::EnqueueExport => resource.actions.list.is_some(),
             kind => resource.actions.calls.iter().any(|call| call.kind == kind),
         };
-        let is_of_crm =
-            action.kind.writes_to_the_crm() || action.kind == ActionKind::EnqueueExport;
+        let is_of_crm = action.kind.writes_to_the_crm() || action.kind == ActionKind::EnqueueExport;
         let named = plain_text(action, "entity_type");
         let mut meant = drafts
             .resources
@@ -272,7 +273,10 @@ fn undeclared_calls(drafts: &Drafts, draft: &WorkflowDraft, doubts: &mut Vec<Fin
             Finding::warning("policy::undeclared_action", message)
                 .at(&action.origin.source, action.origin.span)
                 .label("would fail as not configured")
-                .help(format!("write `actions: {{ {}: ... }}` into the file of the resource", action.kind)),
+                .help(format!(
+                    "write `actions: {{ {}: ... }}` into the file of the resource",
+                    action.kind
+                )),
         );
     }
 }
