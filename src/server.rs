@@ -89,7 +89,9 @@ impl Server {
         require_roots(&settings.upstream)?;
         let crm = Crm::new(settings.upstream).map_err(|error| error.to_string())?;
 
+        let sinks = settings.events.as_ref().map(|events| &events.sinks[..]).unwrap_or_default();
         let policies = Policies::new(settings.policies, settings.keys, readiness.clone());
+        let policies = policies.with_sinks(sinks);
         let findings = policies.load(&telemetry);
         readiness.set(Condition::StoreHealthy, true);
         let store = settings.data_dir.as_deref();

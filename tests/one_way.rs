@@ -113,6 +113,7 @@ const PURE_CRATES: &[&str] = &[
     "strsim",
     "thiserror",
     "time",
+    "wide",
     "zeroize",
 ];
 

@@ -265,6 +265,28 @@ workflows:
     user: gate
     password_file: keys/short
     tls: { ca: /etc/crm/ca.pem }
+  crm: { header: X-Api-Key, token_file: keys/short }
+  smtp:
+    host: mail.internal
+    tls: implicit
+    port: 4650
+    ca: /etc/crm/ca.pem
+    user: gate
+    password_file: keys/short
+    from: "Fieldgate <crm@example.com>"
+    timeout: 9s
+    connections: 2
+  channels:
+    - webhook:
+        name: pager
+        url: https://pager.example/crm
+        secrets: [keys/whsec]
+        allow: [10.0.0.0/8, pager.internal]
+        tls: { ca: /etc/crm/ca.pem }
+        timeout: 3s
+  feed: { keep: 10 }
+  webhooks: { secrets: [keys/whsec], allow: [hooks.internal], timeout: 2s }
+  exports: { folder: data, link: "https://files.example/x/", attach: 1MiB, notify: pager, rows: 1000, keep: 1d }
 "#;
 
 #[test]
@@ -518,7 +540,18 @@ telemetry:
   traces: { qqqqqqqqqqqqqqqqqqq: 1, headers: [{ qqqqqqqqqqqqqqqqqqq: 1 }] }
 admin: { qqqqqqqqqqqqqqqqqqq: 1 }
 audit: { qqqqqqqqqqqqqqqqqqq: 1 }
-workflows: { qqqqqqqqqqqqqqqqqqq: 1, nats: { qqqqqqqqqqqqqqqqqqq: 1, tls: { qqqqqqqqqqqqqqqqqqq: 1 } } }
+workflows:
+  qqqqqqqqqqqqqqqqqqq: 1
+  nats: { qqqqqqqqqqqqqqqqqqq: 1, tls: { qqqqqqqqqqqqqqqqqqq: 1 } }
+  crm: { qqqqqqqqqqqqqqqqqqq: 1 }
+  smtp: { qqqqqqqqqqqqqqqqqqq: 1 }
+  channels:
+    - qqqqqqqqqqqqqqqqqqq: 1
+    - slack: { qqqqqqqqqqqqqqqqqqq: 1 }
+    - webhook: { qqqqqqqqqqqqqqqqqqq: 1, tls: { qqqqqqqqqqqqqqqqqqq: 1 } }
+  feed: { qqqqqqqqqqqqqqqqqqq: 1 }
+  webhooks: { qqqqqqqqqqqqqqqqqqq: 1 }
+  exports: { qqqqqqqqqqqqqqqqqqq: 1 }
 events:
   qqqqqqqqqqqqqqqqqqq: 1
   retention: { qqqqqqqqqqqqqqqqqqq: 1 }

@@ -182,12 +182,12 @@ impl Filling<'_> {
     /// Puts a member in. A field `owner.email` that an action names is a member of a member.
     fn put(
         &self,
-        name: &Cow<'static, str>,
+        name: &str,
         value: Value<'static>,
         into: &mut BTreeMap<Cow<'static, str>, Value<'static>>,
     ) -> Result<(), RenderFault> {
         if !name.contains("{{") {
-            into.insert(name.clone(), value);
+            into.insert(Cow::Owned(name.to_owned()), value);
             return Ok(());
         }
         let path = self.renderer.fill_text(name, TextKind::Plain, self.variables, self.context)?;

@@ -60,7 +60,7 @@ impl Form {
 }
 
 /// A failure on the way.
-type Failure = Box<Performed>;
+type Failure = Performed;
 
 impl Exporter {
     pub(super) fn new(
@@ -79,8 +79,7 @@ impl Exporter {
         declared: &DeclaredNow,
     ) -> Performed {
         match self.export(action, context, declared).await {
-            Ok(performed) => performed,
-            Err(failure) => *failure,
+            Ok(performed) | Err(performed) => performed,
         }
     }
 
@@ -158,7 +157,7 @@ impl Exporter {
             return Ok(Page { records: Vec::new(), next: None });
         }
         if let Some(failure) = crm::failure(&returned) {
-            return Err(Box::new(failure));
+            return Err(failure);
         }
         let records = select(&returned.body, &list.records);
         let next = next_page(list, target, &returned.body, records.len())
@@ -180,7 +179,7 @@ impl Exporter {
         if let (false, Some(mailer)) = (to.is_empty(), &self.mailer) {
             let attach = link.is_none() && bytes <= self.settings.attach as u64;
             let file = if attach {
-                let content = on_disk(place, |place| place.content()).await;
+                let content = on_disk(place, Place::content).await;
                 let content = content.map_err(|_| never_written())?;
                 Some((name.clone(), form.media_type(), content))
             } else {
@@ -196,7 +195,7 @@ impl Exporter {
             let subject = format!("Export of {entity}: {rows} records");
             let mail = Mail { to, subject, text: Some(text), html: None, file };
             if let failure @ Performed::Failed { .. } = mailer.send(mail, context).await {
-                return Err(Box::new(failure));
+                return Err(failure);
             }
         }
         if let Some(channel) = &self.settings.notify {
@@ -204,7 +203,7 @@ impl Exporter {
             let link = link.as_deref();
             let telling = Telling { recipient: channel, message: &message, kind: "export", link };
             if let failure @ Performed::Failed { .. } = self.notify.tell(&telling, context).await {
-                return Err(Box::new(failure));
+                return Err(failure);
             }
         }
         let result = json!({ "file": name, "rows": rows, "bytes": bytes });
@@ -219,11 +218,11 @@ struct Page {
 }
 
 fn never(reason: ActionFailure, error: impl Into<String>) -> Failure {
-    Box::new(failed(reason, error))
+    failed(reason, error)
 }
 
 fn later(reason: ActionFailure, error: impl Into<String>) -> Failure {
-    Box::new(failed_for_now(reason, error))
+    failed_for_now(reason, error)
 }
 
 fn never_written() -> Failure {

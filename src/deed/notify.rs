@@ -111,7 +111,8 @@ fn body(kind: ChannelKind, telling: &Telling<'_>, context: &ActionContext) -> se
             // What is filled in is text: no mention of everybody, no link under another name.
             let mut text = escaped_for_slack(&message);
             if let Some(link) = telling.link {
-                text.push_str(&format!("\n{}", escaped_for_slack(link)));
+                text.push('\n');
+                text.push_str(&escaped_for_slack(link));
             }
             json!({ "text": text, "unfurl_links": false })
         }
@@ -177,8 +178,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(kind: ChannelKind, message: &str, link: Option<&str>, expect: serde_json::Value) {
-        assert_eq!(body(kind, &telling(message, link), &context()), expect);
+    fn check(kind: ChannelKind, message: &str, link: Option<&str>, expect: &serde_json::Value) {
+        assert_eq!(body(kind, &telling(message, link), &context()), *expect);
     }
 
     #[test]
@@ -187,7 +188,7 @@ mod tests {
             ChannelKind::Slack,
             "<!channel> A & <https://evil.example|B>",
             Some("https://crm.example/?a=1&b=2"),
-            json!({
+            &json!({
                 "text": "&lt;!channel&gt; A &amp; &lt;https://evil.example|B&gt;\nhttps://crm.example/?a=1&amp;b=2",
                 "unfurl_links": false,
             }),
@@ -214,7 +215,7 @@ mod tests {
             ChannelKind::Webhook,
             "hi",
             None,
-            json!({
+            &json!({
                 "recipient": "sales", "message": "hi", "notification_type": "info", "link": null,
                 "workflow": "greet", "run": "00000000-0000-0000-0000-000000000001",
                 "correlation_id": "c-1",

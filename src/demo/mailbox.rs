@@ -80,6 +80,10 @@ impl Mailbox {
         }
     }
 
+    fn keep(&self, mail: Mail) {
+        self.mails.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
+    }
+
     async fn converse(&self, stream: TcpStream) -> io::Result<()> {
         let mut stream = BufReader::new(stream);
         say(&mut stream, "220 mailbox.example ESMTP").await?;
@@ -102,9 +106,7 @@ impl Mailbox {
                         say(&mut stream, "552 the mail is too large, or no text").await?;
                         continue;
                     };
-                    let mut mails = self.mails.lock().unwrap_or_else(PoisonError::into_inner);
-                    mails.push(Mail { from, to, text });
-                    drop(mails);
+                    self.keep(Mail { from, to, text });
                     say(&mut stream, "250 taken").await?;
                 }
             }
@@ -169,7 +171,8 @@ fn address(rest: &str, keyword: &str) -> Option<String> {
 /// be taken.
 async fn next_line(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Option<String>>> {
     let mut line = Vec::new();
-    let reading = stream.take(LONGEST_LINE).read_until(b'\n', &mut line);
+    let mut bounded = stream.take(LONGEST_LINE);
+    let reading = bounded.read_until(b'\n', &mut line);
     timeout(PATIENCE, reading).await.map_err(|_| io::ErrorKind::TimedOut)??;
     if line.is_empty() {
         return Ok(None);

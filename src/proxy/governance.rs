@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use moka::Equivalent;
 use moka::sync::Cache;
 
 use super::collector::{Collector, WatchList};
@@ -44,7 +45,15 @@ pub struct Governance {
     /// By resource, company and roles.
     terms: Cache<(String, Option<String>, Vec<String>), Arc<Terms>>,
     plans: Cache<PlanKey, Arc<Plan>>,
-    masks: Cache<(PlanKey, String), Arc<[Masker]>>,
+    ready: Cache<(PlanKey, String), Arc<Ready>>,
+}
+
+/// A plan with its masks for one tenant.
+#[derive(Debug)]
+struct Ready {
+    plan: Arc<Plan>,
+    /// By slot.
+    masks: Arc<[Masker]>,
 }
 
 /// What a plan depends on, within one set of policies.
@@ -59,10 +68,49 @@ struct PlanKey {
     observed: bool,
 }
 
-impl PlanKey {
-    fn new(route: Option<&GovernedRoute>, roles: &[String], purpose: Purpose) -> Self {
-        let route = route.map(|route| (route.resource.name.clone(), route.route));
-        Self { route, roles: roles.to_vec(), purpose, observed: false }
+/// A [`PlanKey`] to look for, made of what the request has: no text is copied for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct PlanQuery<'a> {
+    route: Option<(&'a str, usize)>,
+    roles: &'a [String],
+    purpose: Purpose,
+    observed: bool,
+}
+
+impl<'a> PlanQuery<'a> {
+    fn new(route: Option<&'a GovernedRoute>, roles: &'a [String], purpose: Purpose) -> Self {
+        let route = route.map(|route| (route.resource.name.as_str(), route.route));
+        Self { route, roles, purpose, observed: false }
+    }
+
+    fn owned(self) -> PlanKey {
+        PlanKey {
+            route: self.route.map(|(resource, route)| (resource.to_owned(), route)),
+            roles: self.roles.to_vec(),
+            purpose: self.purpose,
+            observed: self.observed,
+        }
+    }
+}
+
+impl Equivalent<PlanKey> for PlanQuery<'_> {
+    fn equivalent(&self, key: &PlanKey) -> bool {
+        let route = key.route.as_ref().map(|(resource, route)| (resource.as_str(), *route));
+        let PlanKey { roles, purpose, observed, .. } = key;
+        *self == PlanQuery { route, roles, purpose: *purpose, observed: *observed }
+    }
+}
+
+/// A plan with its masks for one tenant, to look for. Hashes as the pair that it stands for.
+#[derive(Debug, Hash)]
+struct ReadyQuery<'a> {
+    plan: PlanQuery<'a>,
+    tenant: &'a str,
+}
+
+impl Equivalent<(PlanKey, String)> for ReadyQuery<'_> {
+    fn equivalent(&self, (plan, tenant): &(PlanKey, String)) -> bool {
+        self.tenant == tenant && self.plan.equivalent(plan)
     }
 }
 
@@ -100,7 +148,7 @@ impl Governance {
             routes,
             keys,
             plans: Cache::new(MOST_PLANS),
-            masks: Cache::new(MOST_MASK_SETS),
+            ready: Cache::new(MOST_MASK_SETS),
         })
     }
 
@@ -123,12 +171,13 @@ impl Governance {
     }
 
     /// The plan for a key.
-    fn plan(&self, key: &PlanKey) -> Result<Arc<Plan>, Refusal> {
-        if let Some(plan) = self.plans.get(key) {
+    fn plan(&self, query: PlanQuery<'_>) -> Result<Arc<Plan>, Refusal> {
+        if let Some(plan) = self.plans.get(&query) {
             return Ok(plan);
         }
+        let key = query.owned();
         self.plans
-            .try_get_with_by_ref(key, || self.compile(key).map(Arc::new))
+            .try_get_with_by_ref(&key, || self.compile(&key).map(Arc::new))
             .map_err(|_| Refusal::Internal)
     }
 
@@ -175,7 +224,7 @@ impl Governance {
         limits: FilterLimits,
     ) -> Result<AnswerFilter, Refusal> {
         let purpose = if success { Purpose::Read } else { Purpose::ReadAnything };
-        self.filter(PlanKey::new(route, roles, purpose), tenant, (), limits)
+        self.filter(PlanQuery::new(route, roles, purpose), tenant, (), limits)
     }
 
     /// The filter of one answer, whose watched places `observer` is told of if there is one.
@@ -190,8 +239,8 @@ impl Governance {
     ) -> Result<AnswerFilter<Option<O>>, Refusal> {
         let purpose = if success { Purpose::Read } else { Purpose::ReadAnything };
         let observed = observer.is_some();
-        let key = PlanKey { observed, ..PlanKey::new(route, roles, purpose) };
-        self.filter(key, tenant, observer, limits)
+        let query = PlanQuery { observed, ..PlanQuery::new(route, roles, purpose) };
+        self.filter(query, tenant, observer, limits)
     }
 
     /// The filter of a successful answer whose watched places `observer` is told of.
@@ -203,8 +252,8 @@ impl Governance {
         observer: O,
         limits: FilterLimits,
     ) -> Result<AnswerFilter<O>, Refusal> {
-        let key = PlanKey { observed: true, ..PlanKey::new(Some(route), roles, Purpose::Read) };
-        self.filter(key, tenant, observer, limits)
+        let read = PlanQuery::new(Some(route), roles, Purpose::Read);
+        self.filter(PlanQuery { observed: true, ..read }, tenant, observer, limits)
     }
 
     /// The filter of some members of one record, put together by ourselves.
@@ -216,10 +265,9 @@ impl Governance {
         limits: FilterLimits,
     ) -> Result<AnswerFilter, Refusal> {
         // Where the records of a route stand does not matter, so any will do.
-        let route = Some((resource.to_owned(), 0));
-        let roles = roles.to_vec();
-        let key = PlanKey { route, roles, purpose: Purpose::ReadPart, observed: false };
-        self.filter(key, tenant, (), limits)
+        let route = Some((resource, 0));
+        let query = PlanQuery { route, roles, purpose: Purpose::ReadPart, observed: false };
+        self.filter(query, tenant, (), limits)
     }
 
     /// What is watched in the records of a resource.
@@ -325,15 +373,14 @@ impl Governance {
 
     fn filter<O: Observer>(
         &self,
-        key: PlanKey,
+        query: PlanQuery<'_>,
         tenant: Option<&str>,
         observer: O,
         limits: FilterLimits,
     ) -> Result<AnswerFilter<O>, Refusal> {
-        let plan = self.plan(&key)?;
-        let masks = self.masks(key, &plan, tenant.unwrap_or_default())?;
-        let masks = Masks::new(masks);
-        Ok(Filter::observed(Arc::clone(&plan.automaton), masks, observer, limits))
+        let ready = self.ready(query, tenant.unwrap_or_default())?;
+        let masks = Masks::new(Arc::clone(&ready.masks));
+        Ok(Filter::observed(Arc::clone(&ready.plan.automaton), masks, observer, limits))
     }
 
     /// What a request body on `route` may hold, and the masks of its fields.
@@ -342,8 +389,8 @@ impl Governance {
         route: &'a GovernedRoute,
         roles: &[String],
     ) -> Result<WriteGuard<'a>, Refusal> {
-        let plan = self.plan(&PlanKey::new(Some(route), roles, Purpose::Write))?;
-        let registry = self.plan(&PlanKey::new(Some(route), &[], Purpose::Registry))?;
+        let plan = self.plan(PlanQuery::new(Some(route), roles, Purpose::Write))?;
+        let registry = self.plan(PlanQuery::new(Some(route), &[], Purpose::Registry))?;
         Ok(WriteGuard { route, plan, registry, keys: self.keys.as_deref() })
     }
 
@@ -352,19 +399,16 @@ impl Governance {
         CallerSight { governance: self, roles }
     }
 
-    /// The masks of a plan for one tenant, by slot.
-    fn masks(&self, key: PlanKey, plan: &Plan, tenant: &str) -> Result<Arc<[Masker]>, Refusal> {
-        let masks_key = (key, tenant.to_owned());
-        if let Some(masks) = self.masks.get(&masks_key) {
-            return Ok(masks);
+    fn ready(&self, query: PlanQuery<'_>, tenant: &str) -> Result<Arc<Ready>, Refusal> {
+        if let Some(ready) = self.ready.get(&ReadyQuery { plan: query, tenant }) {
+            return Ok(ready);
         }
-        let masks = plan
-            .slots
-            .iter()
-            .map(|slot| self.masker(slot, tenant))
-            .collect::<Result<Arc<[Masker]>, Refusal>>()?;
-        self.masks.insert(masks_key, Arc::clone(&masks));
-        Ok(masks)
+        let plan = self.plan(query)?;
+        let masks = plan.slots.iter().map(|slot| self.masker(slot, tenant));
+        let masks = masks.collect::<Result<Arc<[Masker]>, Refusal>>()?;
+        let ready = Arc::new(Ready { plan, masks });
+        self.ready.insert((query.owned(), tenant.to_owned()), Arc::clone(&ready));
+        Ok(ready)
     }
 
     fn masker(&self, slot: &MaskSlot, tenant: &str) -> Result<Masker, Refusal> {
@@ -447,13 +491,13 @@ impl Sight for CallerSight<'_> {
 
     /// A plan of [`Purpose::ReadPart`] is the same for every route of the resource.
     fn plan(&self, resource: &str) -> Option<Arc<Plan>> {
-        let key = PlanKey {
-            route: Some((resource.to_owned(), 0)),
-            roles: self.roles.to_vec(),
+        let query = PlanQuery {
+            route: Some((resource, 0)),
+            roles: self.roles,
             purpose: Purpose::ReadPart,
             observed: false,
         };
-        self.governance.plan(&key).ok()
+        self.governance.plan(query).ok()
     }
 
     fn sees_all(&self, resource: &str) -> bool {

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 use crate::admin::{Condition, Readiness};
+use crate::config::EventSink;
 use crate::diagnostic::{Finding, Severity};
 use crate::json::path::FieldPath;
 use crate::mask;
@@ -30,6 +31,8 @@ pub(super) struct Policies {
     keys_seen: Arc<Mutex<Option<Stamp>>>,
     /// Counts the sets that were put in force.
     changes: Arc<watch::Sender<u64>>,
+    /// Sinks of events, and the role that each sees them as.
+    sinks: Arc<[(String, String)]>,
 }
 
 /// Size and time of the last change of a file; `None` where there is none.
@@ -40,7 +43,15 @@ impl Policies {
         let first_look = fingerprint(&folder);
         let (store, keys_seen) = (Arc::default(), Arc::default());
         let changes = Arc::new(watch::channel(0).0);
-        Self { folder, keys, store, readiness, first_look, keys_seen, changes }
+        let sinks = Arc::default();
+        Self { folder, keys, store, readiness, first_look, keys_seen, changes, sinks }
+    }
+
+    /// Holds the policies to the roles of these sinks: a role that nobody declares sees nothing, so
+    /// its sink would be sent empty events for ever.
+    pub(super) fn with_sinks(self, sinks: &[EventSink]) -> Self {
+        let sinks = sinks.iter().map(|sink| (sink.name.clone(), sink.role.clone())).collect();
+        Self { sinks, ..self }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -69,7 +80,8 @@ impl Policies {
             if !key_faults.is_empty() {
                 return Err(key_faults.clone());
             }
-            Governance::prepare(set, keys.clone())
+            let unknown = sinks_without_role(&self.sinks, &set);
+            if unknown.is_empty() { Governance::prepare(set, keys.clone()) } else { Err(unknown) }
         });
         let findings = self.tell(outcome, telemetry);
         self.readiness.set(Condition::PoliciesLoaded, self.is_in_force());
@@ -217,4 +229,18 @@ impl ReloadSignal {
         }
         std::future::pending::<()>().await;
     }
+}
+/// Sinks whose role the policies do not declare.
+fn sinks_without_role(sinks: &[(String, String)], set: &PolicySet) -> Vec<Finding> {
+    let unknown = sinks.iter().filter(|(_, role)| !set.roles.contains_key(role));
+    unknown
+        .map(|(sink, role)| {
+            let message = format!(
+                "the sink `{sink}` sees events as `{role}`, a role that no policy declares"
+            );
+            let known: Vec<&str> = set.roles.keys().map(String::as_str).collect();
+            Finding::error("config::unknown_role", message)
+                .help(format!("the policies have the roles {}", known.join(", ")))
+        })
+        .collect()
 }

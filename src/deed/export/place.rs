@@ -69,12 +69,11 @@ impl Place {
                     part.sync_all()?;
                     return Ok(progress);
                 }
-                Ok(_) => {}
                 // It was finished before, and only telling of it was left.
                 Err(_) if progress.next.is_none() && self.path(self.ending).is_file() => {
                     return Ok(progress);
                 }
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
         let part = create(&self.path("part"))?;

@@ -8,9 +8,9 @@ fn called(payload: &str) -> Result<Call, String> {
 }
 
 #[track_caller]
-fn check(payload: &str, method: Method, media_type: Option<&str>, body: &str) {
+fn check(payload: &str, method: &Method, media_type: Option<&str>, body: &str) {
     let call = called(payload).unwrap();
-    assert_eq!(call.method, method);
+    assert_eq!(call.method, *method);
     assert_eq!(call.media_type, media_type);
     assert_eq!(std::str::from_utf8(&call.body).unwrap(), body);
 }
@@ -18,12 +18,12 @@ fn check(payload: &str, method: Method, media_type: Option<&str>, body: &str) {
 #[test]
 fn what_is_sent() {
     let json = Some("application/json");
-    check(r#"{"url":"https://a.example","body":{"a":1.10}}"#, Method::POST, json, r#"{"a":1.10}"#);
-    check(r#"{"url":"https://a.example","body":"{\"a\": 1}"}"#, Method::POST, json, r#"{"a": 1}"#);
+    check(r#"{"url":"https://a.example","body":{"a":1.10}}"#, &Method::POST, json, r#"{"a":1.10}"#);
+    check(r#"{"url":"https://a.example","body":"{\"a\": 1}"}"#, &Method::POST, json, r#"{"a": 1}"#);
     let text = Some("text/plain; charset=utf-8");
-    check(r#"{"url":"https://a.example","method":"PUT","body":"hi"}"#, Method::PUT, text, "hi");
-    check(r#"{"url":"https://a.example","method":"GET"}"#, Method::GET, None, "");
-    check(r#"{"url":"https://a.example","method":"DELETE"}"#, Method::DELETE, None, "");
+    check(r#"{"url":"https://a.example","method":"PUT","body":"hi"}"#, &Method::PUT, text, "hi");
+    check(r#"{"url":"https://a.example","method":"GET"}"#, &Method::GET, None, "");
+    check(r#"{"url":"https://a.example","method":"DELETE"}"#, &Method::DELETE, None, "");
 }
 
 #[test]

@@ -38,7 +38,8 @@ impl Place {
             })
             .collect();
         // On purpose not `.YAML`: on one machine it would be read, on another it would not.
-        let ends_well = relative.extension().is_some_and(|extension| extension == "yaml");
+        let ends_in = |ending| relative.extension().is_some_and(|extension| extension == ending);
+        let ends_well = ends_in("yaml");
         match names.as_deref() {
             Some(["global.yaml"]) => Self::Global,
             Some(["scoring.yaml"]) => Self::Scoring,
@@ -47,8 +48,8 @@ impl Place {
             Some(["roles", _]) if ends_well => Self::Role,
             Some(["workflows", _]) if ends_well => Self::Workflow,
             Some(["workflows", "tests", _]) if ends_well => Self::WorkflowTest,
-            Some(["templates", name]) if name.ends_with(".txt") => Self::MailText,
-            Some(["templates", name]) if name.ends_with(".html") => Self::MailHtml,
+            Some(["templates", _]) if ends_in("txt") => Self::MailText,
+            Some(["templates", _]) if ends_in("html") => Self::MailHtml,
             _ => Self::Misplaced,
         }
     }
