@@ -23,7 +23,7 @@ mod webhooks;
 
 /// What shared files find here.
 mod harness {
-    pub(crate) use crate::sinks::{Certificates, certificates, message};
+    pub(crate) use crate::sinks::{Certificates, message};
     pub(crate) use crate::street::*;
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::sinks::{Certificates, certificates};
+use crate::sinks::certificates;
 
 /// How long a server may take to start.
 const START: Duration = Duration::from_secs(20);
@@ -16,7 +16,6 @@ pub(crate) struct SmtpServer {
     pub(crate) folder: TempDir,
     child: Child,
     pub(crate) port: u16,
-    pub(crate) certificates: Certificates,
 }
 
 impl SmtpServer {
@@ -44,7 +43,7 @@ impl SmtpServer {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut server = Self { folder, child, port: 0, certificates };
+        let mut server = Self { folder, child, port: 0 };
         server.port = server.wait_for_port();
         server
     }

@@ -373,7 +373,7 @@ mod tests {
         check_fault("{{env.A-B}}", "0 `A-B` names no environment variable");
         check_fault("{{x | uper}}", "0 there is no filter `uper`");
         check_fault("{{x | default}}", "0 `default` needs a text: `default: \"nobody\"`");
-        check_fault("{{x | upper: 1}}", "0 `upper` and `lower` take nothing");
+        check_fault("{{x | upper: 1}}", "0 `upper`, `lower` and `number` take nothing");
         assert!(shown("{{x | date: \"%q\"}}").is_err() && shown("{{x | date}}").is_err());
     }
 
