@@ -227,7 +227,7 @@ fn not_sent(error: &lettre::transport::smtp::Error) -> Performed {
     }
     if error.is_timeout() {
         failed_for_now(ActionFailure::Timeout, "the mail server took too long")
-    } else if error.is_tls() {
+    } else if error.is_tls() || is_of_tls(error) {
         failed_for_now(
             ActionFailure::Tls,
             "no TLS connection to the mail server could be made, or its certificate is not trusted",
@@ -240,6 +240,19 @@ fn not_sent(error: &lettre::transport::smtp::Error) -> Performed {
     } else {
         failed_for_now(ActionFailure::Connect, "the mail server could not be reached")
     }
+}
+
+/// Whether a handshake is what failed: that comes as an error of the connection.
+fn is_of_tls(error: &lettre::transport::smtp::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if cause.is::<rustls::Error>() || inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@ async fn gate_with(upstream: &Upstream, server: &SmtpServer, files: &[(&str, &st
         .file("data/.keep", "")
         .file("exports/.keep", "")
         .file("admin.token", TOKEN)
-        .file("crm.token", "service-token-canary")
+        // What the demo CRM takes.
+        .file("crm.token", "demo-admin")
         .config(&config);
     for (name, text) in files {
         gate = gate.file(name, text);
@@ -112,7 +113,7 @@ async fn a_lead_of_high_value_is_qualified() {
     assert_eq!(own, [(&json!("PATCH"), &roles), (&json!("POST"), &roles)]);
 
     // The role does not see the address, so it is in no mail, no run and no log; nor is the token.
-    let secrets = Canaries::new(["ada@stone.example", "service-token-canary"]);
+    let secrets = Canaries::new(["ada@stone.example", "demo-admin"]);
     secrets.assert_not_in("the mail", mails[0]["content"].as_str().unwrap().as_bytes());
     secrets.assert_not_in("the run", run.to_string().as_bytes());
     secrets.assert_not_in("the log", gate.logged().as_bytes());
