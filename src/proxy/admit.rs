@@ -88,11 +88,12 @@ pub(super) async fn admit(
     let arrival = arrival(head, &connection);
     if let Some(wanted) = score_question(&policies, &path) {
         exchange.route = Some(wanted.template().into());
-        let principal = identify(gate, &arrival, &path, exchange).await?;
+        let principal = identify(gate, &arrival, connection.acting, &path, exchange).await?;
         let roles = known_roles(&policies, &principal)?;
         request_head::check_governed(head)?;
         let tenant = principal.tenant.clone();
-        let call = Call { policies, route: None, path, tenant, roles };
+        let causation = connection.acting.map(|acting| acting.causation);
+        let call = Call { policies, route: None, path, tenant, roles, causation };
         return Ok(Admitted::Scores(Box::new(call), wanted));
     }
     let found = policies.snapshot.routes().find(&head.method, &path);

@@ -84,7 +84,8 @@ impl Gate {
     /// What the CRM goes by in `Host`, for requests that name no host of their own.
     #[must_use]
     pub fn upstream_host(&self) -> http::HeaderValue {
-        self.parts.crm.authority()
+        let authority = self.parts.crm.authority();
+        authority.unwrap_or(http::HeaderValue::from_static("localhost"))
     }
 
     pub(super) fn policies(&self) -> &PolicyStore<Governance> {
