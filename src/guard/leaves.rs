@@ -149,6 +149,13 @@ fn decide(walk: &mut Walk<'_>, field: &Field, spelled: &Spelled<'_>) -> Fate {
                 tree.and_then(|tree| display(&tree.root)).map_or(Fate::Drop, Fate::Put)
             }
             Text::Mask { value: None } => returned(walk, spelled),
+            Text::Vaulted(token) => match walk.looked_up(token) {
+                Some(value) => {
+                    let tree = Tree::parse(&value).ok();
+                    tree.and_then(|tree| display(&tree.root)).map_or(Fate::Drop, Fate::Put)
+                }
+                None => Fate::Keep,
+            },
             Text::Foreign => {
                 walk.mask_violation(None);
                 Fate::Keep

@@ -549,6 +549,14 @@ impl<J: Judge> Navigator for Arc<Automaton<J>> {
         observer: &mut dyn Observer,
         out: &mut Vec<u8>,
     ) -> Result<Tally, Refusal> {
+        if self.machine.patterns.iter().all(|(pattern, _)| pattern.held.is_none()) {
+            // It was held for its id: the tables know the rest.
+            let mut filter =
+                Filter::observed(Resumed { at: *state, tables: self }, replacer, observer, limits);
+            filter.push(raw, out)?;
+            filter.finish(out)?;
+            return Ok(filter.tally().clone());
+        }
         let start = self.holding.get(state).ok_or(Refusal::ReplacementFailed)?;
         let matches = HeldMatches::find(&self.machine.patterns, raw)?;
         let navigator = HeldNavigator { machine: &self.machine, start, matches };
@@ -556,6 +564,37 @@ impl<J: Judge> Navigator for Arc<Automaton<J>> {
         filter.push(raw, out)?;
         filter.finish(out)?;
         Ok(filter.tally().clone())
+    }
+}
+
+/// The tables again, from a place on whose value is not held any more.
+struct Resumed<'a, J: Judge> {
+    at: StateId,
+    tables: &'a Arc<Automaton<J>>,
+}
+
+impl<J: Judge> Navigator for Resumed<'_, J> {
+    type State = StateId;
+
+    fn root(&self) -> StateId {
+        self.at
+    }
+
+    fn member(&self, parent: &StateId, name: &[u8]) -> StateId {
+        self.tables.member(parent, name)
+    }
+
+    fn element(&self, parent: &StateId, index: u64) -> StateId {
+        self.tables.element(parent, index)
+    }
+
+    fn verdict(&self, state: &StateId) -> Verdict {
+        // No place holds inside of one that was held.
+        Verdict { holds: false, ..self.tables.verdict(state) }
+    }
+
+    fn is_inert(&self, state: &StateId) -> bool {
+        self.tables.is_inert(state)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::json_text::{Kind, decode, kind_of};
 use super::strategy::{JsonReplacement, Strategy};
-use super::{KeyRing, encrypt, hash, tokenize};
+use super::{KeyRing, VaultToken, encrypt, hash, tokenize};
 
 /// What a text turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,21 +15,35 @@ pub enum Recognised {
     NoMask,
     /// A mask of this tenant's field, and the JSON text of the value behind it.
     Value(Vec<u8>),
+    /// A token of this tenant's field whose value stands in the token map.
+    Vaulted(VaultToken),
     /// It has the form of such a mask, but its tag does not hold here: it belongs to another
-    /// tenant or field, was changed, or its key is gone.
+    /// tenant, field or record, was changed, or its key is gone or retired.
     Foreign,
 }
 
 impl KeyRing {
-    /// Says whether `text` is a mask that `encrypt` or `tokenize` made for this tenant's field.
+    /// Says whether `text` is a mask that `encrypt` or `tokenize` made for this tenant's field;
+    /// `record` is the id of the record that it stands in.
     #[must_use]
-    pub fn recognise(&self, text: &str, tenant: &str, field: &str) -> Recognised {
+    pub fn recognise(
+        &self,
+        text: &str,
+        tenant: &str,
+        field: &str,
+        record: Option<&str>,
+    ) -> Recognised {
         use super::MaskError;
         if !text.starts_with(encrypt::PREFIX) && !text.starts_with(tokenize::PREFIX) {
             return Recognised::NoMask;
         }
-        match self.reveal(text, tenant, field) {
-            Ok(value) => Recognised::Value(value),
+        match self.reveal(text, tenant, field, record) {
+            Ok(value) => return Recognised::Value(value),
+            Err(MaskError::UnknownKey | MaskError::RevealRefused) => return Recognised::Foreign,
+            Err(_) => {}
+        }
+        match self.vault_token(text, tenant, field) {
+            Ok(token) => Recognised::Vaulted(token),
             Err(MaskError::UnknownKey | MaskError::RevealRefused) => Recognised::Foreign,
             Err(_) => Recognised::NoMask,
         }
@@ -48,7 +62,9 @@ pub fn may_be_mask(strategy: &Strategy, raw: &[u8]) -> bool {
     match strategy {
         Strategy::Hash => text.is_some_and(hash::has_form),
         Strategy::Encrypt => text.is_some_and(|text| text.starts_with(encrypt::PREFIX)),
-        Strategy::Tokenize => text.is_some_and(|text| text.starts_with(tokenize::PREFIX)),
+        Strategy::Tokenize | Strategy::Vault => {
+            text.is_some_and(|text| text.starts_with(tokenize::PREFIX))
+        }
         Strategy::Partial(options) => {
             text.is_some_and(|text| text.contains(options.mask_char) || text == "[REDACTED]")
         }
@@ -83,17 +99,17 @@ mod tests {
         for strategy in [Strategy::Encrypt, Strategy::Tokenize] {
             let text = masked(&strategy, "acme", "lead.email", r#""a@b.c""#);
             let expect = Recognised::Value(br#""a@b.c""#.to_vec());
-            assert_eq!(ring(&["k1", "k2"]).recognise(&text, "acme", "lead.email"), expect);
+            assert_eq!(ring(&["k1", "k2"]).recognise(&text, "acme", "lead.email", None), expect);
             for (tenant, field) in [("globex", "lead.email"), ("acme", "lead.phone"), ("", "")] {
                 assert_eq!(
-                    ring(&["k1", "k2"]).recognise(&text, tenant, field),
+                    ring(&["k1", "k2"]).recognise(&text, tenant, field, None),
                     Recognised::Foreign
                 );
             }
         }
         for text in ["", "enc:", "token_", "token_of_esteem", "enc:k1", "hash:00", "a@b.c"] {
             assert_eq!(
-                ring(&["k1", "k2"]).recognise(text, "acme", "lead.email"),
+                ring(&["k1", "k2"]).recognise(text, "acme", "lead.email", None),
                 Recognised::NoMask,
                 "{text}"
             );

@@ -162,13 +162,13 @@ fn reveal_refuses_other_tenants_fields_and_rings() {
     for strategy in [Strategy::Encrypt, Strategy::Tokenize] {
         let printed = masked_email(&own, &strategy, "\"john\"");
         let text = inner(&printed);
-        assert_eq!(own.reveal(text, "acme", "lead.email").as_deref(), Ok(&b"\"john\""[..]));
+        assert_eq!(own.reveal(text, "acme", "lead.email", None).as_deref(), Ok(&b"\"john\""[..]));
         let refused = Err(MaskError::RevealRefused);
-        assert_eq!(own.reveal(text, "globex", "lead.email"), refused);
-        assert_eq!(own.reveal(text, "acme", "lead.phone"), refused);
-        assert_eq!(own.reveal(text, "", ""), refused);
+        assert_eq!(own.reveal(text, "globex", "lead.email", None), refused);
+        assert_eq!(own.reveal(text, "acme", "lead.phone", None), refused);
+        assert_eq!(own.reveal(text, "", "", None), refused);
         let stranger = ring(&["k2"]);
-        assert_eq!(stranger.reveal(text, "acme", "lead.email"), Err(MaskError::UnknownKey));
+        assert_eq!(stranger.reveal(text, "acme", "lead.email", None), Err(MaskError::UnknownKey));
         let namesake = super::KeyRing::read(
             &super::SourceFile::new(
                 "x",
@@ -176,7 +176,7 @@ fn reveal_refuses_other_tenants_fields_and_rings() {
             ),
             &super::NoSecrets,
         );
-        assert_eq!(namesake.unwrap().reveal(text, "acme", "lead.email"), refused);
+        assert_eq!(namesake.unwrap().reveal(text, "acme", "lead.email", None), refused);
     }
 }
 
@@ -185,10 +185,10 @@ fn old_keys_reveal_and_new_ones_mask() {
     let (before, after) = (ring(&["k1"]), ring(&["k1", "k2"]));
     for strategy in [Strategy::Encrypt, Strategy::Tokenize] {
         let old = masked_email(&before, &strategy, "1.10");
-        assert_eq!(after.reveal(inner(&old), "acme", "lead.email").as_deref(), Ok(&b"1.10"[..]));
+        assert_eq!(after.reveal(inner(&old), "acme", "lead.email", None).as_deref(), Ok(&b"1.10"[..]));
         let new = masked_email(&after, &strategy, "1.10");
         assert_ne!(old, new);
-        assert_eq!(before.reveal(inner(&new), "acme", "lead.email"), Err(MaskError::UnknownKey));
+        assert_eq!(before.reveal(inner(&new), "acme", "lead.email", None), Err(MaskError::UnknownKey));
     }
 }
 
@@ -214,15 +214,15 @@ fn reveal_refuses_what_is_no_mask() {
         "token_AJVTC4ACTT6BWO2PMGMT5XKW2OR4QTDN6J6MNRYSNLMB3UPKJL7EOC2X",
     ] {
         assert_eq!(
-            ring.reveal(text, "acme", "lead.email"),
+            ring.reveal(text, "acme", "lead.email", None),
             Err(MaskError::NotReversible),
             "{text}"
         );
     }
-    assert_eq!(ring.reveal("enc:k9.AAAA", "acme", "lead.email"), Err(MaskError::UnknownKey));
+    assert_eq!(ring.reveal("enc:k9.AAAA", "acme", "lead.email", None), Err(MaskError::UnknownKey));
     // `token_` and the key id `k1` with nothing, or with too little, behind it.
     for text in ["token_ajvtc", "token_ajvtcaaa"] {
-        let refused = ring.reveal(text, "acme", "lead.email");
+        let refused = ring.reveal(text, "acme", "lead.email", None);
         assert_eq!(refused, Err(MaskError::RevealRefused), "{text}");
     }
 }
@@ -284,7 +284,7 @@ proptest! {
         let raw = value.to_string();
         for strategy in [Strategy::Encrypt, Strategy::Tokenize] {
             let printed = masked_email(&ring, &strategy, &raw);
-            let revealed = ring.reveal(inner(&printed), "acme", "lead.email").unwrap();
+            let revealed = ring.reveal(inner(&printed), "acme", "lead.email", None).unwrap();
             prop_assert_eq!(std::str::from_utf8(&revealed).unwrap(), &raw);
         }
     }
@@ -307,7 +307,7 @@ proptest! {
             let at = at.index(text.len());
             text.replace_range(at..=at, &letter);
             prop_assume!(text != inner(&printed));
-            prop_assert!(ring.reveal(&text, "acme", "lead.email").is_err());
+            prop_assert!(ring.reveal(&text, "acme", "lead.email", None).is_err());
         }
     }
 
@@ -315,7 +315,7 @@ proptest! {
     fn revealing_never_panics(body in "[a-z2-7k1.A-Z_-]{0,80}") {
         let ring = ring(&["k1"]);
         for text in [format!("enc:{body}"), format!("enc:k1.{body}"), format!("token_{body}"), format!("token_ajvtc{body}")] {
-            prop_assert!(ring.reveal(&text, "acme", "lead.email").is_err());
+            prop_assert!(ring.reveal(&text, "acme", "lead.email", None).is_err());
         }
     }
 }
