@@ -11,6 +11,7 @@ mod health;
 mod log_level;
 mod masking_logs;
 mod readiness;
+mod reveal;
 
 use std::future::Future;
 use std::io;
@@ -18,20 +19,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use self::readiness::{Condition, Readiness};
 
-use self::connections::{Connections, LocalAddress};
+use self::connections::{Connections, Ends};
 use self::guard::Guard;
 use crate::audit::Ledger;
 use crate::config::Admin as Settings;
+use crate::correlation::X_REQUEST_ID;
 use crate::problem::{self, Problem};
+use crate::reveal::Reveal;
 use crate::telemetry::Telemetry;
 
 /// How long answers under way may take once the listener is to stop.
@@ -47,6 +50,8 @@ pub struct AdminState {
     telemetry: Telemetry,
     readiness: Readiness,
     ledger: Option<Ledger>,
+    reveal: Option<Arc<Reveal>>,
+    correlation_header: HeaderName,
 }
 
 impl AdminState {
@@ -58,7 +63,20 @@ impl AdminState {
         readiness: Readiness,
         ledger: Option<Ledger>,
     ) -> Self {
-        Self { guard: Arc::new(Guard::new(settings)), telemetry, readiness, ledger }
+        Self {
+            guard: Arc::new(Guard::new(settings)),
+            telemetry,
+            readiness,
+            ledger,
+            reveal: None,
+            correlation_header: X_REQUEST_ID,
+        }
+    }
+
+    /// Lets callers turn masks back into values; `correlation_header` carries the id of a request.
+    #[must_use]
+    pub fn with_reveal(self, reveal: Reveal, correlation_header: HeaderName) -> Self {
+        Self { reveal: Some(Arc::new(reveal)), correlation_header, ..self }
     }
 }
 
@@ -68,7 +86,7 @@ pub async fn serve(
     state: AdminState,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let service = router(state).into_make_service_with_connect_info::<LocalAddress>();
+    let service = router(state).into_make_service_with_connect_info::<Ends>();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = axum::serve(Connections::new(listener), service).with_graceful_shutdown(async {
         // An error means that the sender is gone, which ends the serving just as well.
@@ -92,6 +110,7 @@ fn router(state: AdminState) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/log-level", get(log_level::show).put(log_level::change))
         .route(masking_logs::PATH, get(masking_logs::list))
+        .route(reveal::PATH, post(reveal::reveal))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))

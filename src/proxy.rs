@@ -31,7 +31,7 @@ mod write_back;
 
 pub use activities::ObservedActivities;
 pub use gate::{Gate, GateParts};
-pub use governance::Governance;
+pub use governance::{Governance, Tokens};
 pub use masking::{AnswerFilter, Masks};
 pub use recording::Recorder;
 pub use upstream::{Crm, CrmError};

@@ -29,8 +29,10 @@ use crate::audit::Ledger;
 use crate::config::{self, Settings};
 use crate::diagnostic::Finding;
 use crate::identity::{Identifier, Sources, Told};
-use crate::proxy::{Crm, Gate, GateParts};
+use crate::proxy::{Crm, Gate, GateParts, Tokens};
+use crate::reveal::{self, Reveal, RevealParts};
 use crate::telemetry::{Draining, IdentityAsked, ListenerStarted, Purpose, Stopped, Telemetry};
+use crate::token_map::TokenMap;
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +72,7 @@ pub struct Server {
     readiness: Readiness,
     telemetry: Telemetry,
     ledger: Option<Ledger>,
+    token_map: Option<TokenMap>,
     limits: listen::ConnectionLimits,
     drain: std::time::Duration,
 }
@@ -82,15 +85,20 @@ impl Server {
     /// [`findings`](Self::findings).
     pub async fn start(settings: Settings, telemetry: Telemetry) -> Result<Self, StartError> {
         let readiness = Readiness::new();
-        let identifier = identifier(&settings, &telemetry)?;
+        let identifier = Arc::new(identifier(&settings, &telemetry)?);
         require_roots(&settings.upstream)?;
         let crm = Crm::new(settings.upstream).map_err(|error| error.to_string())?;
 
-        let policies = Policies::new(settings.policies, settings.keys, readiness.clone());
-        let findings = policies.load(&telemetry);
         readiness.set(Condition::StoreHealthy, true);
         let store = settings.data_dir.as_deref();
         let store = store.map(|folder| state::open(folder, &telemetry, &readiness)).transpose()?;
+        let token_map = store.as_ref();
+        let token_map = token_map
+            .map(|store| state::token_map(settings.token_map, store, &telemetry))
+            .transpose()?;
+        let tokens = token_map.clone().map_or(Tokens::Impossible, Tokens::Kept);
+        let policies = Policies::new(settings.policies, settings.keys, tokens, readiness.clone());
+        let findings = policies.load(&telemetry);
         let ledger = match (settings.audit, &store) {
             (Some(audit), Some(store)) => Some(state::ledger(audit, store, &policies, &telemetry)?),
             _ => None,
@@ -102,6 +110,20 @@ impl Server {
             }
             _ => (None, None),
         };
+        let in_force = policies.store();
+        let reveal = Reveal::new(RevealParts {
+            identifier: Arc::clone(&identifier),
+            in_force: Box::new(move || {
+                let current = in_force.current()?;
+                let (set, keys) = (current.snapshot.shared_set(), current.snapshot.keys());
+                Some(reveal::InForce { set, revision: current.revision.clone(), keys })
+            }),
+            map: token_map.clone(),
+            ledger: ledger.clone(),
+            settings: settings.reveal,
+            telemetry: telemetry.clone(),
+        });
+        let correlation_header = settings.telemetry.correlation_header;
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
         let app = application(
@@ -111,7 +133,7 @@ impl Server {
                 crm,
                 recorder,
                 limits: settings.limits,
-                correlation_header: settings.telemetry.correlation_header,
+                correlation_header: correlation_header.clone(),
                 telemetry: telemetry.clone(),
                 ledger: ledger.clone(),
             }),
@@ -129,7 +151,8 @@ impl Server {
         let admin = TcpListener::bind(settings.admin.address).await.map_err(admin_listen)?;
         let admin_address = admin.local_addr().map_err(admin_listen)?;
         let admin_state =
-            AdminState::new(&settings.admin, telemetry.clone(), readiness.clone(), ledger.clone());
+            AdminState::new(&settings.admin, telemetry.clone(), readiness.clone(), ledger.clone())
+                .with_reveal(reveal, correlation_header);
         Ok(Self {
             app,
             policies,
@@ -143,6 +166,7 @@ impl Server {
             readiness,
             telemetry,
             ledger,
+            token_map,
             limits,
             drain: settings.drain,
         })
@@ -201,6 +225,9 @@ impl Server {
         drop(end_admin);
         let _ = admin.await;
         policies.abort();
+        if let Some(map) = self.token_map {
+            let _ = tokio::task::spawn_blocking(move || map.close()).await;
+        }
         if let Some(ledger) = self.ledger {
             // Waits for the disk, so not on a thread that serves.
             let _ = tokio::task::spawn_blocking(move || ledger.close()).await;

@@ -35,7 +35,9 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("store", &["fail_point"]),
     ("audit", &["mask", "config", "telemetry", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
-    ("admin", &["problem", "config", "telemetry", "audit"]),
+    ("token_map", &["mask", "config", "telemetry", "store"]),
+    ("reveal", &["mask", "policy", "config", "identity", "telemetry", "audit", "token_map"]),
+    ("admin", &["problem", "config", "correlation", "identity", "telemetry", "audit", "reveal"]),
     ("proxy", PROXY),
     ("server", &[]),
     ("demo", &[]),
@@ -61,6 +63,7 @@ const PROXY: &[&str] = &[
     "fail_point",
     "audit",
     "event",
+    "token_map",
 ];
 
 /// They wire everything together, so they may name every room above them; their lists stay empty.
@@ -90,6 +93,7 @@ const PURE_CRATES: &[&str] = &[
     "sha2",
     "simdutf8",
     "strsim",
+    "subtle",
     "thiserror",
     "time",
     "zeroize",

@@ -229,7 +229,7 @@ mod tests {
         };
         let here = RoleResource { default: None, entries: entries.iter().map(entry).collect() };
         let role =
-            Role { name: "r".into(), default, resources: [("lead".to_owned(), here)].into(), reveal: BTreeMap::new() };
+            Role { name: "r".into(), default, resources: [("lead".to_owned(), here)].into(), reveal: std::collections::BTreeMap::new() };
         let scope = Scope { resource: &resource, route: &resource.routes[0] };
         Plan::compile(Some(scope), &[&role], &Global::default(), Purpose::Write).unwrap()
     }

@@ -236,6 +236,11 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
         &self.tally
     }
 
+    /// Who makes the replacements.
+    pub fn replacer(&mut self) -> &mut R {
+        &mut self.replacer
+    }
+
     /// Who is told of watched places.
     pub fn observer(&mut self) -> &mut O {
         &mut self.observer

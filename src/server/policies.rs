@@ -9,7 +9,7 @@ use crate::diagnostic::{Finding, Severity};
 use crate::json::path::FieldPath;
 use crate::mask;
 use crate::policy::{Fingerprint, PolicySet, PolicyStore, ReloadOutcome, Watch, fingerprint};
-use crate::proxy::Governance;
+use crate::proxy::{Governance, Tokens};
 use crate::telemetry::{PolicyReloadFailed, PolicyReloaded, Telemetry, rule_name};
 
 /// How often the files are looked at.
@@ -20,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Policies {
     folder: PathBuf,
     keys: Option<PathBuf>,
+    /// Where the values behind tokens are kept.
+    tokens: Tokens,
     store: Arc<PolicyStore<Governance>>,
     readiness: Readiness,
     /// How the folder looked before it was first read, so that no later change goes unseen.
@@ -32,10 +34,15 @@ pub(super) struct Policies {
 type Stamp = Option<(u64, Option<SystemTime>)>;
 
 impl Policies {
-    pub(super) fn new(folder: PathBuf, keys: Option<PathBuf>, readiness: Readiness) -> Self {
+    pub(super) fn new(
+        folder: PathBuf,
+        keys: Option<PathBuf>,
+        tokens: Tokens,
+        readiness: Readiness,
+    ) -> Self {
         let first_look = fingerprint(&folder);
         let (store, keys_seen) = (Arc::default(), Arc::default());
-        Self { folder, keys, store, readiness, first_look, keys_seen }
+        Self { folder, keys, tokens, store, readiness, first_look, keys_seen }
     }
 
     pub(super) fn store(&self) -> Arc<PolicyStore<Governance>> {
@@ -55,7 +62,7 @@ impl Policies {
             if !key_faults.is_empty() {
                 return Err(key_faults.clone());
             }
-            Governance::prepare(set, keys.clone())
+            Governance::prepare(set, keys.clone(), self.tokens.clone())
         });
         let findings = self.tell(outcome, telemetry);
         self.readiness.set(Condition::PoliciesLoaded, self.is_in_force());

@@ -127,6 +127,17 @@ impl Stage {
         body: &str,
         current: Option<&str>,
     ) -> Result<(Settled, String), Denied> {
+        self.settled_with(method, label, body, current, &LookedUp::new())
+    }
+
+    fn settled_with(
+        &self,
+        method: &str,
+        label: &str,
+        body: &str,
+        current: Option<&str>,
+        vaulted: &LookedUp,
+    ) -> Result<(Settled, String), Denied> {
         let (plan, registry) = (self.plan(Purpose::Write), self.plan(Purpose::Registry));
         let resource = &self.set.resources["lead"];
         let route = &resource.routes[0];
@@ -137,6 +148,7 @@ impl Stage {
             body: route.records_in_body(),
             keys: Some(&self.keys),
             tenant: "acme",
+            vaulted,
         };
         let form = Form::of(label).unwrap();
         let update = Update::of(&method.parse().unwrap());
