@@ -249,6 +249,8 @@ events:
     - file: { name: trail, role: audit, path: events.jsonl, rotate: { size: 1MiB, keep: 2 } }
     - stdout: { name: console, role: audit }
 audit: { mode: required, keep: 30d, queue: 100 }
+token_map: { keep: 90d, entries: 5000 }
+reveal: { per_minute: 7 }
 "#;
 
 #[test]
@@ -486,6 +488,8 @@ telemetry:
   traces: { qqqqqqqqqqqqqqqqqqq: 1, headers: [{ qqqqqqqqqqqqqqqqqqq: 1 }] }
 admin: { qqqqqqqqqqqqqqqqqqq: 1 }
 audit: { qqqqqqqqqqqqqqqqqqq: 1 }
+token_map: { qqqqqqqqqqqqqqqqqqq: 1 }
+reveal: { qqqqqqqqqqqqqqqqqqq: 1 }
 events:
   qqqqqqqqqqqqqqqqqqq: 1
   retention: { qqqqqqqqqqqqqqqqqqq: 1 }

@@ -322,6 +322,12 @@ impl<J: Judge> Machine<J> {
         Place { positions, context: ruling.context, verdict: ruling.verdict }
     }
 
+    /// Whether values are held because a pattern can only be matched over all of them. If not, they
+    /// are held for what stands in them, and the tables know what to do.
+    fn holds_to_match(&self) -> bool {
+        self.patterns.iter().any(|(pattern, _)| pattern.held.is_some())
+    }
+
     /// The names and the index selectors that matter below a place.
     fn selectors_below(&self, place: &Place<J::Context>) -> (Vec<String>, Vec<Selector>) {
         let (mut names, mut indices) = (Vec::new(), Vec::new());
@@ -367,7 +373,7 @@ impl<J: Judge> Automaton<J> {
         table: &mut Table<J::Context>,
     ) -> Result<State, TooComplex> {
         let is_walked = place.verdict.container == Action::Keep || place.verdict.watch.below;
-        if !is_walked || place.verdict.holds {
+        if !is_walked || (place.verdict.holds && machine.holds_to_match()) {
             // Nobody looks below; the state leads to itself.
             let own = table.number(place.clone())?;
             return Ok(State {
@@ -549,7 +555,7 @@ impl<J: Judge> Navigator for Arc<Automaton<J>> {
         observer: &mut dyn Observer,
         out: &mut Vec<u8>,
     ) -> Result<Tally, Refusal> {
-        if self.machine.patterns.iter().all(|(pattern, _)| pattern.held.is_none()) {
+        if !self.machine.holds_to_match() {
             // It was held for its id: the tables know the rest.
             let mut filter =
                 Filter::observed(Resumed { at: *state, tables: self }, replacer, observer, limits);

@@ -181,8 +181,13 @@ impl Ring {
     /// Held until it is dropped.
     fn lock(&self, path: &Path) -> Result<File, Failed> {
         let place = beside(path, "lock");
-        let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600);
-        let file = opened.open(&place).map_err(|error| self.cannot("written", &error))?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&place)
+            .map_err(|error| self.cannot("written", &error))?;
         file.lock().map_err(|error| self.cannot("written", &error))?;
         Ok(file)
     }
