@@ -1,8 +1,8 @@
 //! Named places where a crash test makes the program die, or a call fail.
 //!
-//! Debug builds read `FIELDGATE_FAIL_AT` once: `after_intent=kill`, `store.fsync=error`, several of
-//! them with commas between. `kill` is SIGKILL of the own process, so nothing is tidied up;
-//! `kill:3` and `error:3` mean the third time only. Release builds do not read the variable: every
+//! Debug builds read `FIELDGATE_FAIL_AT` once: `after_intent=kill`, `store.fsync=error`,
+//! `answer.filter=panic`, several of them with commas between. `kill` is SIGKILL of the own
+//! process, so nothing is tidied up; `kill:3`, `error:3` and `panic:3` mean the third time only. Release builds do not read the variable: every
 //! place is compiled to nothing.
 
 #[cfg(debug_assertions)]
@@ -23,6 +23,7 @@ pub fn check(name: &'static str) -> Result<(), Reached> {
             plan::die();
             Err(Reached(name))
         }
+        plan::Effect::Panic => plan::explode(name),
     }
 }
 

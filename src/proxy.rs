@@ -25,6 +25,7 @@ mod request_head;
 mod response_head;
 mod scorer;
 mod sightings;
+mod unwind;
 mod upstream;
 mod views;
 mod write_back;

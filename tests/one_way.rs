@@ -96,6 +96,7 @@ const PURE_CRATES: &[&str] = &[
     "subtle",
     "thiserror",
     "time",
+    "wide",
     "zeroize",
 ];
 

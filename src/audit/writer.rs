@@ -23,6 +23,10 @@ use crate::telemetry::{
 /// Most entries of one transaction.
 const BATCH: usize = 1024;
 
+/// How long entries gather that nobody waits for: they share one signature and one fsync, and the
+/// store is left to those who do wait. A crash loses so much of them at most.
+const GATHER: Duration = Duration::from_millis(100);
+
 /// A checkpoint is made after so many entries, or after so long.
 const CHECKPOINT_ENTRIES: u64 = 1000;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(3600);
@@ -83,27 +87,34 @@ impl Writer {
         }
     }
 
-    /// Waits for work; takes all that is there. The fsync of one batch is the time in which the
-    /// next one gathers.
+    /// Waits for work, and takes what is there: at once where somebody waits for it, for the fsync
+    /// of one batch is the time in which the next one gathers.
     fn take(&mut self) -> (Vec<Pending>, bool) {
-        let mut batch = Vec::new();
-        let mut next = match self.work.recv_timeout(LOOK_FOR_OLD) {
-            Ok(work) => Some(work),
-            Err(RecvTimeoutError::Timeout) => return (batch, false),
-            Err(RecvTimeoutError::Disconnected) => return (batch, true),
-        };
-        while let Some(work) = next {
-            match work {
-                Work::Write(entry, told) => batch.push((entry, told)),
-                Work::Stop => {
-                    self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
-                    return (batch, true);
+        let mut batch: Vec<Pending> = Vec::new();
+        let mut wait = LOOK_FOR_OLD;
+        let mut gathered = None;
+        let is_over = loop {
+            match self.work.recv_timeout(wait) {
+                Ok(Work::Write(entry, told)) => {
+                    let now = Instant::now();
+                    let end = *gathered.get_or_insert(now + GATHER);
+                    // Once somebody waits, nothing more is waited for.
+                    if told.is_some() || wait.is_zero() {
+                        wait = Duration::ZERO;
+                    } else {
+                        wait = end.saturating_duration_since(now);
+                    }
+                    batch.push((entry, told));
                 }
+                Ok(Work::Stop) | Err(RecvTimeoutError::Disconnected) => break true,
+                Err(RecvTimeoutError::Timeout) => break false,
             }
-            next = if batch.len() < BATCH { self.work.try_recv().ok() } else { None };
-        }
+            if batch.len() == BATCH {
+                break false;
+            }
+        };
         self.waiting.fetch_sub(batch.len(), Ordering::Relaxed);
-        (batch, false)
+        (batch, is_over)
     }
 
     fn write(&mut self, batch: Vec<Pending>) {

@@ -12,6 +12,7 @@ pub(super) enum Effect {
     Nothing,
     Error,
     Kill,
+    Panic,
 }
 
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub(super) struct Point {
 enum Action {
     Kill,
     Error,
+    Panic,
     Off,
 }
 
@@ -50,6 +52,11 @@ pub(super) fn die() {
     let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);
     // The signal may need a moment to arrive; nothing may happen in it.
     std::process::abort();
+}
+
+#[expect(clippy::panic, reason = "a test wants to see what a panic does; debug builds only")]
+pub(super) fn explode(name: &str) -> ! {
+    panic!("the fail point `{name}` was told to panic")
 }
 
 fn current() -> &'static Plan {
@@ -92,6 +99,7 @@ impl Point {
         let action = match action {
             "kill" => Action::Kill,
             "error" => Action::Error,
+            "panic" => Action::Panic,
             "off" if only.is_none() => Action::Off,
             _ => return None,
         };
@@ -106,6 +114,7 @@ impl Point {
         match self.action {
             Action::Kill => Effect::Kill,
             Action::Error => Effect::Error,
+            Action::Panic => Effect::Panic,
             Action::Off => Effect::Nothing,
         }
     }
@@ -124,7 +133,8 @@ mod tests {
 
     #[test]
     fn what_happens_at_a_place() {
-        use Effect::{Error, Kill, Nothing};
+        use Effect::{Error, Kill, Nothing, Panic};
+        check("here=panic:2", &[Nothing, Panic]);
         check("", &[Nothing, Nothing]);
         check("here=error", &[Error, Error]);
         check("here=error:2", &[Nothing, Error, Nothing]);

@@ -191,6 +191,8 @@ struct Machine<J> {
 #[derive(Debug)]
 struct State {
     verdict: Verdict,
+    /// Whether a scalar is kept and nobody is told of it.
+    passes: bool,
     inert: bool,
     names: NameTable,
     other_name: StateId,
@@ -205,26 +207,64 @@ enum Elements {
     Selected { selectors: Vec<Selector>, targets: Vec<StateId> },
 }
 
-/// Names with a state of their own.
+/// Names with a state of their own: a hash table that is filled once.
 #[derive(Debug, Default)]
 struct NameTable {
-    /// Bit `n` is set where a name of `n` bytes exists; bit 63 for all longer ones.
-    lengths: u64,
     entries: Vec<(Box<[u8]>, StateId)>,
+    /// One more than the number of an entry, 0 where there is none. At least half are 0, so that
+    /// most names nobody asked for are told by one look. Their number is a power of two.
+    slots: Vec<u32>,
 }
 
 impl NameTable {
-    fn insert(&mut self, name: &str, target: StateId) {
-        self.lengths |= 1 << name.len().min(63);
-        self.entries.push((name.as_bytes().into(), target));
+    fn of(names: Vec<(&str, StateId)>) -> Self {
+        let mut table = Self { entries: Vec::new(), slots: Vec::new() };
+        if names.is_empty() {
+            return table;
+        }
+        table.slots = vec![0; (names.len() * 2).next_power_of_two()];
+        for ((name, target), number) in names.into_iter().zip(1..) {
+            let mut at = table.first_slot(name.as_bytes());
+            while table.slots.get(at).is_some_and(|slot| *slot != 0) {
+                at = table.after(at);
+            }
+            if let Some(slot) = table.slots.get_mut(at) {
+                *slot = number;
+            }
+            table.entries.push((name.as_bytes().into(), target));
+        }
+        table
+    }
+
+    /// Names of one object differ in length, or in their first, middle or last byte. Whoever picks
+    /// names that do not makes the table as slow as a list of the policy's names, and no slower.
+    #[inline]
+    fn first_slot(&self, name: &[u8]) -> usize {
+        let byte = |byte: Option<&u8>| usize::from(byte.copied().unwrap_or_default());
+        let (first, middle) = (byte(name.first()), byte(name.get(name.len() / 2)));
+        let marks = first ^ middle << 5 ^ byte(name.last()) << 10 ^ name.len() << 15;
+        (marks.wrapping_mul(0x9E37_79B9) >> 16) & (self.slots.len() - 1)
+    }
+
+    #[inline]
+    fn after(&self, slot: usize) -> usize {
+        (slot + 1) & (self.slots.len() - 1)
     }
 
     #[inline]
     fn get(&self, name: &[u8]) -> Option<StateId> {
-        if self.lengths >> name.len().min(63) & 1 == 0 {
+        if self.slots.is_empty() {
             return None;
         }
-        self.entries.iter().find(|(entry, _)| **entry == *name).map(|(_, target)| *target)
+        let mut at = self.first_slot(name);
+        loop {
+            let number = self.slots.get(at).copied()?;
+            let (entry, target) = self.entries.get((number as usize).checked_sub(1)?)?;
+            if **entry == *name {
+                return Some(*target);
+            }
+            at = self.after(at);
+        }
     }
 }
 
@@ -378,6 +418,7 @@ impl<J: Judge> Automaton<J> {
             let own = table.number(place.clone())?;
             return Ok(State {
                 verdict: place.verdict,
+                passes: place.verdict.passes_scalars(),
                 inert: false,
                 names: NameTable::default(),
                 other_name: own,
@@ -395,11 +436,11 @@ impl<J: Judge> Automaton<J> {
             ))
         };
         let other_name = member(None)?;
-        let mut name_table = NameTable::default();
+        let mut own = Vec::new();
         for name in &names {
             let target = member(Some(name))?;
             if target != other_name {
-                name_table.insert(name, target);
+                own.push((name.as_str(), target));
             }
         }
         if selectors.len() > MAX_INDEX_SELECTORS {
@@ -420,7 +461,14 @@ impl<J: Judge> Automaton<J> {
             [alike] => Elements::Alike(*alike),
             _ => Elements::Selected { selectors, targets },
         };
-        Ok(State { verdict: place.verdict, inert: false, names: name_table, other_name, elements })
+        Ok(State {
+            verdict: place.verdict,
+            passes: place.verdict.passes_scalars(),
+            inert: false,
+            names: NameTable::of(own),
+            other_name,
+            elements,
+        })
     }
 
     /// All that an element of the array at `parent` can be.
@@ -542,6 +590,11 @@ impl<J: Judge> Navigator for Arc<Automaton<J>> {
     }
 
     #[inline]
+    fn passes(&self, state: &StateId) -> bool {
+        self.at(*state).is_some_and(|state| state.passes)
+    }
+
+    #[inline]
     fn is_inert(&self, state: &StateId) -> bool {
         self.at(*state).is_some_and(|state| state.inert)
     }
@@ -597,6 +650,10 @@ impl<J: Judge> Navigator for Resumed<'_, J> {
     fn verdict(&self, state: &StateId) -> Verdict {
         // No place holds inside of one that was held.
         Verdict { holds: false, ..self.tables.verdict(state) }
+    }
+
+    fn passes(&self, state: &StateId) -> bool {
+        self.tables.passes(state)
     }
 
     fn is_inert(&self, state: &StateId) -> bool {

@@ -8,7 +8,7 @@ use super::Refusal;
 use super::navigate::{Action, Navigator, Note, Slot};
 use super::observe::{Tap, observe};
 use super::text;
-use super::tokenizer::{Kind, Piece, Token, Tokenizer};
+use super::tokenizer::{Child, Kind, Piece, Token, Tokenizer};
 
 /// Bounds on what the filter keeps in memory.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,9 @@ pub struct FilterLimits {
 
 /// Longest member name, with the comma before it and the white space around it.
 const NAME_LIMIT: usize = 64 * 1024;
+
+/// Containers inside each other that there is room for from the start.
+const USUAL_DEPTH: usize = 8;
 
 /// Makes the replacement of a value.
 pub trait Replacer {
@@ -192,6 +195,14 @@ impl<'a> Cursor<'a, '_> {
         self.chunk.get(start..end).unwrap_or_default()
     }
 
+    /// A name, its comma and the white space around it are bounded. Checked where the value
+    /// begins, so that the chunking makes no difference; `earlier` bytes came in earlier chunks.
+    #[inline]
+    fn check_undecided(&self, value: usize, earlier: usize) -> Result<(), Refusal> {
+        let here = value - self.undecided.unwrap_or(value);
+        if earlier + here > NAME_LIMIT { Err(Refusal::NameTooLong) } else { Ok(()) }
+    }
+
     /// Writes what is kept before `end`.
     fn write_until(&mut self, end: usize) {
         let kept = self.slice(self.done, end);
@@ -217,7 +228,7 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
             observer,
             limits,
             tokenizer: Tokenizer::default(),
-            frames: Vec::new(),
+            frames: Vec::with_capacity(USUAL_DEPTH),
             mode: Mode::Walk,
             here,
             undecided: Vec::new(),
@@ -256,7 +267,9 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
         let undecided = self.is_undecided.then_some(0);
         let mut cursor = Cursor { chunk, out, done: 0, undecided };
         let mut at = 0;
-        while let Some(token) = self.tokenizer.next(chunk, at)? {
+        loop {
+            at = self.children(&mut cursor, at)?;
+            let Some(token) = self.tokenizer.next(chunk, at)? else { break };
             at = token.end;
             self.act(&mut cursor, token)?;
             while let Some(tap) = self.taps.last()
@@ -266,6 +279,86 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
             }
         }
         self.end_chunk(&mut cursor)
+    }
+
+    /// Takes children of the innermost container for as long as they come whole, and answers where
+    /// the next token begins.
+    #[inline]
+    fn children(&mut self, cursor: &mut Cursor, from: usize) -> Result<usize, Refusal> {
+        let mut at = from;
+        // A value that is being copied ends at a token, and so does what another chunk began.
+        if !self.taps.is_empty() || !self.undecided.is_empty() {
+            return Ok(at);
+        }
+        match self.mode {
+            Mode::Walk => {
+                while matches!(self.mode, Mode::Walk)
+                    && self.taps.is_empty()
+                    && !self.frames.is_empty()
+                    && let Some(child) = self.tokenizer.child(cursor.chunk, at)
+                {
+                    at = child.value.end;
+                    self.walk_child(cursor, &child)?;
+                }
+            }
+            Mode::Keep { .. } | Mode::Remove { .. } | Mode::Hold { .. } => {
+                at = self.tokenizer.pass_children(cursor.chunk, at);
+            }
+            Mode::Replace { .. } => {
+                while let Some(child) = self.tokenizer.child(cursor.chunk, at) {
+                    at = child.value.end;
+                    self.capture_child(cursor, &child)?;
+                }
+            }
+        }
+        Ok(at)
+    }
+
+    #[inline]
+    fn walk_child(&mut self, cursor: &mut Cursor, child: &Child) -> Result<(), Refusal> {
+        let Some(frame) = self.frames.last_mut() else { return Err(Refusal::InvalidJson) };
+        if child.has_comma {
+            cursor.undecided = Some(child.start);
+            self.undecided_comma = true;
+        }
+        cursor.check_undecided(child.value.start, 0)?;
+        let state = if let Some((start, end)) = child.name {
+            self.navigator.member(&frame.state, cursor.slice(start, end))
+        } else {
+            let index = frame.next_index;
+            frame.next_index += 1;
+            self.navigator.element(&frame.state, index)
+        };
+        match child.value.kind {
+            Kind::ObjectStart => self.container(cursor, child.value, true, state),
+            Kind::ArrayStart => self.container(cursor, child.value, false, state),
+            // Nothing to write now and nothing to remember: the bytes leave with what follows.
+            _ if frame.has_kept && self.navigator.passes(&state) => {
+                cursor.undecided = None;
+                Ok(())
+            }
+            Kind::Text(piece) | Kind::Number(piece) | Kind::Literal(piece) => {
+                self.scalar(cursor, child.value, piece, &state)
+            }
+            Kind::ObjectEnd | Kind::ArrayEnd | Kind::Comma | Kind::Colon | Kind::Name(_) => {
+                Err(Refusal::InvalidJson)
+            }
+        }
+    }
+
+    /// Captures a child without its white space.
+    fn capture_child(&mut self, cursor: &Cursor, child: &Child) -> Result<(), Refusal> {
+        if child.is_compact() {
+            return self.capture(cursor.slice(child.start, child.value.end));
+        }
+        if child.has_comma {
+            self.capture(b",")?;
+        }
+        if let Some((start, end)) = child.name {
+            self.capture(cursor.slice(start - 1, end + 1))?;
+            self.capture(b":")?;
+        }
+        self.capture(cursor.slice(child.value.start, child.value.end))
     }
 
     fn act(&mut self, cursor: &mut Cursor, token: Token) -> Result<(), Refusal> {
@@ -367,11 +460,14 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
             Kind::Name(piece) => self.name_piece(cursor, token, piece)?,
             Kind::Text(piece) | Kind::Number(piece) | Kind::Literal(piece) => {
                 if piece.first {
-                    self.scalar(cursor, token, piece)?;
+                    let state = self.enter(cursor, token)?;
+                    self.scalar(cursor, token, piece, &state)?;
                 }
             }
-            Kind::ObjectStart => self.container(cursor, token, true)?,
-            Kind::ArrayStart => self.container(cursor, token, false)?,
+            Kind::ObjectStart | Kind::ArrayStart => {
+                let state = self.enter(cursor, token)?;
+                self.container(cursor, token, token.kind == Kind::ObjectStart, state)?;
+            }
             Kind::ObjectEnd | Kind::ArrayEnd => {
                 // Whatever was undecided is white space before the bracket.
                 self.write_undecided(cursor, false);
@@ -412,11 +508,7 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
 
     /// The place of the value that begins with `token`.
     fn enter(&mut self, cursor: &Cursor, token: Token) -> Result<N::State, Refusal> {
-        // Checked here too, so that the chunking makes no difference.
-        let undecided_here = token.start - cursor.undecided.unwrap_or(token.start);
-        if self.undecided.len() + undecided_here > NAME_LIMIT {
-            return Err(Refusal::NameTooLong);
-        }
+        cursor.check_undecided(token.start, self.undecided.len())?;
         match self.frames.last_mut() {
             Some(frame) if !frame.is_object => {
                 let index = frame.next_index;
@@ -427,10 +519,15 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
         }
     }
 
-    fn scalar(&mut self, cursor: &mut Cursor, token: Token, piece: Piece) -> Result<(), Refusal> {
-        let state = self.enter(cursor, token)?;
+    fn scalar(
+        &mut self,
+        cursor: &mut Cursor,
+        token: Token,
+        piece: Piece,
+        state: &N::State,
+    ) -> Result<(), Refusal> {
         let depth = self.tokenizer.depth();
-        let verdict = self.navigator.verdict(&state);
+        let verdict = self.navigator.verdict(state);
         self.tally.note(verdict.scalar_note);
         if verdict.watch.slots != 0 {
             if piece.last {
@@ -471,8 +568,8 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
         cursor: &mut Cursor,
         token: Token,
         is_object: bool,
+        state: N::State,
     ) -> Result<(), Refusal> {
-        let state = self.enter(cursor, token)?;
         // The bracket has been read, so the depth outside of it is one less.
         let depth = self.tokenizer.depth() - 1;
         let verdict = self.navigator.verdict(&state);

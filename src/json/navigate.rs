@@ -86,6 +86,14 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// Whether a scalar is kept and nobody is told of it.
+    #[must_use]
+    pub fn passes_scalars(&self) -> bool {
+        self.scalar == Action::Keep && self.watch.slots == 0 && self.scalar_note == Note::NONE
+    }
+}
+
 /// Knows, for every place in a document, what is to be done there.
 ///
 /// A place is reached step by step from the root, so an implementation needs to remember no more
@@ -105,6 +113,11 @@ pub trait Navigator {
 
     /// What to do there.
     fn verdict(&self, state: &Self::State) -> Verdict;
+
+    /// Whether a scalar here is kept and nobody is told of it.
+    fn passes(&self, state: &Self::State) -> bool {
+        self.verdict(state).passes_scalars()
+    }
 
     /// Whether everything below this container is kept, so that nobody needs to ask.
     fn is_inert(&self, state: &Self::State) -> bool;

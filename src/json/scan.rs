@@ -1,31 +1,35 @@
 //! Validating scanners for strings, numbers and literals that can stop and go on at any byte.
 
+use wide::u8x16;
+
 use super::Refusal;
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
 /// Length of the longest start of `bytes` without a quote, backslash or control character.
-///
-/// Eight bytes at a time: a byte is special when subtracting borrows into its high bit. The first
-/// hit is exact; only bytes behind a hit can be reported wrongly, and nobody looks at those.
-fn plain_prefix(bytes: &[u8]) -> usize {
+#[inline]
+pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
     let mut at = 0;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let quote = word ^ (ONES * 0x22);
-        let backslash = word ^ (ONES * 0x5c);
-        let special = (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        let special = special & HIGHS;
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    for block in blocks {
+        let special = specials(*block);
         if special != 0 {
-            return at + special.trailing_zeros() as usize / 8;
+            return at + special.trailing_zeros() as usize;
         }
-        at += 8;
+        at += BLOCK;
     }
     at + rest.iter().take_while(|byte| **byte >= 0x20 && !matches!(**byte, b'"' | b'\\')).count()
+}
+
+/// Bytes that are looked at together.
+const BLOCK: usize = 16;
+
+/// A bit for each special byte.
+#[inline]
+fn specials(block: [u8; BLOCK]) -> u32 {
+    let bytes = u8x16::new(block);
+    let quote = bytes.simd_eq(u8x16::splat(b'"'));
+    let backslash = bytes.simd_eq(u8x16::splat(b'\\'));
+    let control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
+    (quote | backslash | control).to_bitmask()
 }
 
 /// Where a string scan stands.

@@ -3,6 +3,10 @@
 //! Validates as it goes (RFC 8259, UTF-8, depth): what it has not refused so far is the beginning
 //! of a JSON text. Keeps no bytes of the text; a token cut by the end of a chunk comes in pieces.
 
+mod child;
+
+pub use child::Child;
+
 use super::Refusal;
 use super::scan::{NumberScan, StringScan};
 
@@ -85,6 +89,8 @@ pub struct Tokenizer {
     expect: Expect,
     cut: Cut,
     depth: usize,
+    /// Whether the innermost container is an object.
+    in_object: bool,
     /// Bit `n` is set where the container at depth `n + 1` is an object.
     objects: u128,
     utf8: Utf8Stream,
@@ -96,6 +102,7 @@ impl Default for Tokenizer {
             expect: Expect::Value,
             cut: Cut::None,
             depth: 0,
+            in_object: false,
             objects: 0,
             utf8: Utf8Stream::default(),
         }
@@ -131,7 +138,7 @@ impl Tokenizer {
         let after = start + 1;
         let kind = match (self.expect, byte) {
             (Expect::CommaOrEnd, b',') => {
-                self.expect = if self.in_object() { Expect::Name } else { Expect::Value };
+                self.expect = if self.in_object { Expect::Name } else { Expect::Value };
                 Kind::Comma
             }
             (Expect::Colon, b':') => {
@@ -144,11 +151,11 @@ impl Tokenizer {
             (Expect::Value | Expect::ValueOrEnd, _) if byte != b']' => {
                 return self.value(chunk, start, byte).map(Some);
             }
-            (Expect::NameOrEnd | Expect::CommaOrEnd, b'}') if self.in_object() => {
+            (Expect::NameOrEnd | Expect::CommaOrEnd, b'}') if self.in_object => {
                 self.close();
                 Kind::ObjectEnd
             }
-            (Expect::ValueOrEnd | Expect::CommaOrEnd, b']') if !self.in_object() => {
+            (Expect::ValueOrEnd | Expect::CommaOrEnd, b']') if !self.in_object => {
                 self.close();
                 Kind::ArrayEnd
             }
@@ -169,16 +176,13 @@ impl Tokenizer {
         }
     }
 
-    fn in_object(&self) -> bool {
-        self.depth > 0 && self.objects >> (self.depth - 1) & 1 == 1
-    }
-
     fn open(&mut self, object: bool) -> Result<(), Refusal> {
         if self.depth == MAX_DEPTH {
             return Err(Refusal::TooDeep);
         }
         let bit = 1 << self.depth;
         self.objects = if object { self.objects | bit } else { self.objects & !bit };
+        self.in_object = object;
         self.depth += 1;
         self.expect = if object { Expect::NameOrEnd } else { Expect::ValueOrEnd };
         Ok(())
@@ -186,6 +190,7 @@ impl Tokenizer {
 
     fn close(&mut self) {
         self.depth -= 1;
+        self.in_object = self.depth > 0 && self.objects >> (self.depth - 1) & 1 == 1;
         self.value_ended();
     }
 

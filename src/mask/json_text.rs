@@ -49,6 +49,9 @@ pub(super) fn canonical(raw: &[u8]) -> Result<Cow<'_, [u8]>, MaskError> {
 pub(super) fn decode(raw: &[u8]) -> Result<Cow<'_, str>, MaskError> {
     let [b'"', inner @ .., b'"'] = raw else { return Err(MaskError::NotJson) };
     let mut rest = simdutf8::basic::from_utf8(inner).map_err(|_| MaskError::NotJson)?;
+    if !inner.iter().any(|byte| needs_escape(*byte)) {
+        return Ok(Cow::Borrowed(rest));
+    }
     let mut decoded = String::new();
     while let Some((plain, escape)) = rest.split_once('\\') {
         decoded.push_str(unescaped(plain)?);

@@ -143,7 +143,12 @@ fn mask_partially(
     out: &mut Vec<u8>,
 ) -> Result<(), MaskError> {
     match kind {
-        Kind::Text => partial::write(options, &decode(raw)?, out),
+        Kind::Text => {
+            let [b'"', inner @ .., b'"'] = raw else { return Err(MaskError::NotJson) };
+            if !partial::write_plain(options, inner, out) {
+                partial::write(options, &decode(raw)?, out);
+            }
+        }
         // A phone number may well be a number; its digits are masked as text would be.
         Kind::Number => {
             let digits = simdutf8::basic::from_utf8(raw).map_err(|_| MaskError::NotJson)?;

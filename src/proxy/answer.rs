@@ -243,6 +243,7 @@ impl Delivery<'_> {
     ) -> Result<Held, Refusal> {
         let mut out = Vec::new();
         while let Some(chunk) = self.next_chunk(answer).await? {
+            fail_point::check("answer.filter").map_err(|_| Refusal::Internal)?;
             filter.push(&chunk, &mut out).map_err(reason)?;
             if self.recording.is_some() {
                 self.raw.extend_from_slice(&chunk);
@@ -306,6 +307,7 @@ impl Delivery<'_> {
                 return Ok(client);
             }
             let Some(chunk) = self.next_chunk(answer).await? else { break };
+            fail_point::check("answer.filter").map_err(|_| Refusal::Internal)?;
             filter.push(&chunk, &mut out).map_err(reason)?;
             if client.is_err() {
                 out.clear();

@@ -24,6 +24,7 @@ use super::passthrough::OpenCall;
 use super::recording::Recorder;
 use super::refused::Refused;
 use super::request_head::Forwarding;
+use super::unwind::{Panicked, caught};
 use super::upstream::Crm;
 use crate::audit::Ledger;
 use crate::config::Limits;
@@ -228,7 +229,16 @@ impl ProxyHttp for Gate {
         let Some(begun) = context.begun.as_mut() else {
             return Err(aborted(Refusal::Internal));
         };
-        match Box::pin(self.street(session, begun)).await {
+        let passage = caught(self.street(session, begun)).await;
+        let passage = passage.unwrap_or_else(|Panicked| {
+            // What was sent so far is filtered; what was to follow is not known to be.
+            Err(if session.response_written().is_some() {
+                Failure::Aborted(Refusal::Internal)
+            } else {
+                Failure::Refused(Refusal::Internal.into())
+            })
+        });
+        match passage {
             Ok(Passage::Answered) => Ok(true),
             Ok(Passage::Open(open)) => {
                 let query = session.req_header().uri.query();

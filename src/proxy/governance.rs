@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use moka::Equivalent;
 use moka::sync::Cache;
 
 use super::collector::{Collector, WatchList};
@@ -72,10 +73,49 @@ pub enum Tokens {
     Forgotten,
 }
 
-impl PlanKey {
-    fn new(route: Option<&GovernedRoute>, roles: &[String], purpose: Purpose) -> Self {
-        let route = route.map(|route| (route.resource.name.clone(), route.route));
-        Self { route, roles: roles.to_vec(), purpose, observed: false }
+/// A [`PlanKey`] to look for, made of what the request has: no text is copied for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct PlanQuery<'a> {
+    route: Option<(&'a str, usize)>,
+    roles: &'a [String],
+    purpose: Purpose,
+    observed: bool,
+}
+
+impl<'a> PlanQuery<'a> {
+    fn new(route: Option<&'a GovernedRoute>, roles: &'a [String], purpose: Purpose) -> Self {
+        let route = route.map(|route| (route.resource.name.as_str(), route.route));
+        Self { route, roles, purpose, observed: false }
+    }
+
+    fn owned(self) -> PlanKey {
+        PlanKey {
+            route: self.route.map(|(resource, route)| (resource.to_owned(), route)),
+            roles: self.roles.to_vec(),
+            purpose: self.purpose,
+            observed: self.observed,
+        }
+    }
+}
+
+impl Equivalent<PlanKey> for PlanQuery<'_> {
+    fn equivalent(&self, key: &PlanKey) -> bool {
+        let route = key.route.as_ref().map(|(resource, route)| (resource.as_str(), *route));
+        let PlanKey { roles, purpose, observed, .. } = key;
+        *self == PlanQuery { route, roles, purpose: *purpose, observed: *observed }
+    }
+}
+
+/// The masks of a plan for one tenant, to look for. Hashes as the pair that it stands for.
+#[derive(Debug, Hash)]
+struct MasksQuery<'a> {
+    plan: PlanQuery<'a>,
+    tenant: &'a str,
+}
+
+impl Equivalent<(PlanKey, String)> for MasksQuery<'_> {
+    fn equivalent(&self, (plan, tenant): &(PlanKey, String)) -> bool {
+        self.tenant == tenant && self.plan.equivalent(plan)
     }
 }
 
@@ -161,12 +201,13 @@ impl Governance {
     }
 
     /// The plan for a key.
-    fn plan(&self, key: &PlanKey) -> Result<Arc<Plan>, Refusal> {
-        if let Some(plan) = self.plans.get(key) {
+    fn plan(&self, query: PlanQuery<'_>) -> Result<Arc<Plan>, Refusal> {
+        if let Some(plan) = self.plans.get(&query) {
             return Ok(plan);
         }
+        let key = query.owned();
         self.plans
-            .try_get_with_by_ref(key, || self.compile(key).map(Arc::new))
+            .try_get_with_by_ref(&key, || self.compile(&key).map(Arc::new))
             .map_err(|_| Refusal::Internal)
     }
 
@@ -213,7 +254,7 @@ impl Governance {
         limits: FilterLimits,
     ) -> Result<AnswerFilter, Refusal> {
         let purpose = if success { Purpose::Read } else { Purpose::ReadAnything };
-        self.filter(PlanKey::new(route, roles, purpose), tenant, (), limits)
+        self.filter(PlanQuery::new(route, roles, purpose), tenant, (), limits)
     }
 
     /// The filter of one answer, whose watched places `observer` is told of if there is one.
@@ -228,8 +269,8 @@ impl Governance {
     ) -> Result<AnswerFilter<Option<O>>, Refusal> {
         let purpose = if success { Purpose::Read } else { Purpose::ReadAnything };
         let observed = observer.is_some();
-        let key = PlanKey { observed, ..PlanKey::new(route, roles, purpose) };
-        self.filter(key, tenant, observer, limits)
+        let query = PlanQuery { observed, ..PlanQuery::new(route, roles, purpose) };
+        self.filter(query, tenant, observer, limits)
     }
 
     /// The filter of a successful answer whose watched places `observer` is told of.
@@ -241,8 +282,8 @@ impl Governance {
         observer: O,
         limits: FilterLimits,
     ) -> Result<AnswerFilter<O>, Refusal> {
-        let key = PlanKey { observed: true, ..PlanKey::new(Some(route), roles, Purpose::Read) };
-        self.filter(key, tenant, observer, limits)
+        let read = PlanQuery::new(Some(route), roles, Purpose::Read);
+        self.filter(PlanQuery { observed: true, ..read }, tenant, observer, limits)
     }
 
     /// The filter of some members of one record, put together by ourselves. `record` is its id, if
@@ -256,10 +297,9 @@ impl Governance {
         limits: FilterLimits,
     ) -> Result<AnswerFilter, Refusal> {
         // Where the records of a route stand does not matter, so any will do.
-        let route = Some((resource.to_owned(), 0));
-        let roles = roles.to_vec();
-        let key = PlanKey { route, roles, purpose: Purpose::ReadPart, observed: false };
-        let mut filter = self.filter(key, tenant, (), limits)?;
+        let route = Some((resource, 0));
+        let query = PlanQuery { route, roles, purpose: Purpose::ReadPart, observed: false };
+        let mut filter = self.filter(query, tenant, (), limits)?;
         filter.replacer().is_of_record(record);
         Ok(filter)
     }
@@ -367,13 +407,13 @@ impl Governance {
 
     fn filter<O: Observer>(
         &self,
-        key: PlanKey,
+        query: PlanQuery<'_>,
         tenant: Option<&str>,
         observer: O,
         limits: FilterLimits,
     ) -> Result<AnswerFilter<O>, Refusal> {
-        let plan = self.plan(&key)?;
-        let masks = self.masks(key, &plan, tenant.unwrap_or_default())?;
+        let plan = self.plan(query)?;
+        let masks = self.masks(query, &plan, tenant.unwrap_or_default())?;
         let map = match &self.tokens {
             Tokens::Kept(map) => Some(map.clone()),
             Tokens::Impossible | Tokens::Forgotten => None,
@@ -388,8 +428,8 @@ impl Governance {
         route: &'a GovernedRoute,
         roles: &[String],
     ) -> Result<WriteGuard<'a>, Refusal> {
-        let plan = self.plan(&PlanKey::new(Some(route), roles, Purpose::Write))?;
-        let registry = self.plan(&PlanKey::new(Some(route), &[], Purpose::Registry))?;
+        let plan = self.plan(PlanQuery::new(Some(route), roles, Purpose::Write))?;
+        let registry = self.plan(PlanQuery::new(Some(route), &[], Purpose::Registry))?;
         Ok(WriteGuard { route, plan, registry, keys: self.keys.as_deref() })
     }
 
@@ -399,9 +439,13 @@ impl Governance {
     }
 
     /// The masks of a plan for one tenant, by slot.
-    fn masks(&self, key: PlanKey, plan: &Plan, tenant: &str) -> Result<Arc<[Masker]>, Refusal> {
-        let masks_key = (key, tenant.to_owned());
-        if let Some(masks) = self.masks.get(&masks_key) {
+    fn masks(
+        &self,
+        query: PlanQuery<'_>,
+        plan: &Plan,
+        tenant: &str,
+    ) -> Result<Arc<[Masker]>, Refusal> {
+        if let Some(masks) = self.masks.get(&MasksQuery { plan: query, tenant }) {
             return Ok(masks);
         }
         let masks = plan
@@ -409,7 +453,7 @@ impl Governance {
             .iter()
             .map(|slot| self.masker(slot, tenant))
             .collect::<Result<Arc<[Masker]>, Refusal>>()?;
-        self.masks.insert(masks_key, Arc::clone(&masks));
+        self.masks.insert((query.owned(), tenant.to_owned()), Arc::clone(&masks));
         Ok(masks)
     }
 
@@ -498,13 +542,13 @@ impl Sight for CallerSight<'_> {
 
     /// A plan of [`Purpose::ReadPart`] is the same for every route of the resource.
     fn plan(&self, resource: &str) -> Option<Arc<Plan>> {
-        let key = PlanKey {
-            route: Some((resource.to_owned(), 0)),
-            roles: self.roles.to_vec(),
+        let query = PlanQuery {
+            route: Some((resource, 0)),
+            roles: self.roles,
             purpose: Purpose::ReadPart,
             observed: false,
         };
-        self.governance.plan(&key).ok()
+        self.governance.plan(query).ok()
     }
 
     fn sees_all(&self, resource: &str) -> bool {

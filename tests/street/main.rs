@@ -29,6 +29,7 @@ mod ledger;
 mod limits;
 mod lists;
 mod memory;
+mod panics;
 mod passthrough;
 mod program;
 mod prometheus;

@@ -38,9 +38,20 @@ impl Program {
     }
 
     pub(crate) async fn in_front_of(upstream: &str, extra: &str) -> Self {
+        Self::with_faults(upstream, extra, "").await
+    }
+
+    /// One that fails at named places; see the room `fail_point`.
+    pub(crate) async fn failing(upstream: &Upstream, extra: &str, faults: &str) -> Self {
+        Self::with_faults(&format!("http://{}", upstream.address), extra, faults).await
+    }
+
+    async fn with_faults(upstream: &str, extra: &str, faults: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write_gate(folder.path(), upstream, &format!("{extra}\n"), &[]);
-        let mut child = program(folder.path()).stderr(Stdio::inherit()).spawn().unwrap();
+        let mut command = program(folder.path());
+        command.env("FIELDGATE_FAIL_AT", faults).stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap();
         let log = child.stdout.take().unwrap();
         let starting = tokio::task::spawn_blocking(move || addresses(BufReader::new(log)));
         let (data, admin) = within(starting).await.unwrap();

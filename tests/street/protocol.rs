@@ -301,6 +301,49 @@ async fn streams_that_are_opened_only_to_be_reset_cost_nobody_else() {
 // --- TLS ----------------------------------------------------------------------------------------
 
 /// A certificate of its own for `name`, and its key, as PEM.
+/// A head that never ends, in CONTINUATION frames: the connection is closed long before it costs
+/// memory, and nobody else notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_of_endless_continuations_ends_its_connection() {
+    const MOST: usize = 4 << 20;
+    let upstream = kept_upstream(json_answer(RECORD)).await;
+    let gate = gate(&upstream).start().await;
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, flags, 0, 0, 0, stream]);
+        frame.extend_from_slice(payload);
+        frame
+    };
+    // A literal header without indexing, with a new name: x and 100 times y.
+    let mut line = vec![0x00, 1, b'x', 100];
+    line.extend_from_slice(&[b'y'; 100]);
+    let block = line.repeat(100);
+    let flood = async |continuation: &[u8]| {
+        let mut stream = TcpStream::connect(gate.data).await.unwrap();
+        let mut start = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        start.extend(frame(4, 0, 0, &[]));
+        start.extend(frame(1, 0, 1, &[]));
+        stream.write_all(&start).await.unwrap();
+        let mut sent = 0;
+        // Until it is closed, a write may still find room in the system's buffers.
+        while sent < MOST && stream.write_all(&frame(9, 0, 1, continuation)).await.is_ok() {
+            sent += continuation.len() + 9;
+        }
+        let mut end = Vec::new();
+        let _ = stream.read_to_end(&mut end).await;
+        sent
+    };
+    for continuation in [&block[..], &[]] {
+        let sent = within(flood(continuation)).await;
+        assert!(sent < MOST, "{sent} bytes of {} each were read", continuation.len());
+    }
+    let uri = format!("http://{}{LEAD}", gate.data);
+    let sender = http2(TcpStream::connect(gate.data).await.unwrap()).await;
+    let answered = within(ask(&sender, &uri, "support", &[])).await;
+    assert_eq!(String::from_utf8(answered.body).unwrap(), shown("support"));
+}
+
 fn certificate(name: &str) -> (String, String) {
     let CertifiedKey { cert, signing_key } =
         generate_simple_self_signed([name.to_owned()]).unwrap();
