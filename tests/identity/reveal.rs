@@ -227,6 +227,47 @@ async fn all_refusals_look_alike_and_swapped_masks_are_refused() {
     data.expect_problem(403, "no_route");
 }
 
+/// Runs `fieldgate reveal` against the gate, as the caller whose token it is.
+async fn by_command(gate: &Gate, who: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let token = gate.folder.path().join("caller.token");
+    std::fs::write(&token, format!("{who}\n")).unwrap();
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_fieldgate"));
+    command.arg("reveal").args(arguments).args(["--admin", &gate.admin.to_string(), "--token-file"]);
+    command.arg(token).env("NO_COLOR", "1");
+    command.stdin(std::process::Stdio::piped());
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    let mut pipe = running.stdin.take().unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut pipe, input.as_bytes()).await.unwrap();
+    drop(pipe);
+    let ran = running.wait_with_output().await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (ran.status.code().unwrap(), text(ran.stdout), text(ran.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_asks_at_the_same_door() {
+    let upstream = Upstream::demo().await;
+    let gate = revealing(&upstream, "").await;
+    let (seen, real) = lead(&gate, &upstream, "demo-support", 4).await;
+    let mask = |field: &str| seen[field].as_str().unwrap().to_owned();
+    let (code, out, said) =
+        by_command(&gate, "demo-support", &["lead", "email", &mask("email"), "--record", "4"], "").await;
+    assert_eq!((code, out.trim()), (0, real["email"].to_string().as_str()), "{said}");
+    let masks = format!("{}\n\"{}\"\n", mask("phone"), mask("phone"));
+    let (code, out, said) = by_command(&gate, "demo-support", &["lead", "phone", "-"], &masks).await;
+    assert_eq!((code, out.lines().count()), (0, 2), "{said}");
+    let (code, out, said) =
+        by_command(&gate, "demo-marketing", &["lead", "email", &mask("email"), "--record", "4"], "").await;
+    assert_eq!((code, out.as_str()), (1, ""), "{said}");
+    assert!(said.contains("not revealed") && said.contains("no right"), "{said}");
+    let (code, _, said) = by_command(&gate, "nobody", &["lead", "email", "x"], "").await;
+    assert_eq!(code, 1, "{said}");
+    assert_eq!(entries(&gate).len(), 4);
+    let (code, _, said) = by_command(&gate, "a\u{7}b", &["lead", "email", "x"], "").await;
+    assert_eq!(code, 2, "{said}");
+}
+
 trait ExpectHere {
     fn expect_problem_here(&self, status: u16, code: &str) -> Value;
 }
@@ -264,7 +305,7 @@ async fn who_asks_too_often_waits_and_others_do_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_ledger_nothing_is_revealed_and_the_admin_token_is_needed_besides() {
+async fn without_a_ledger_nothing_is_revealed() {
     let upstream = Upstream::demo().await;
     let silent = revealing(&upstream, "audit: { mode: off }").await;
     let (own, _) = lead(&silent, &upstream, "demo-support", 4).await;
