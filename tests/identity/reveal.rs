@@ -231,16 +231,19 @@ async fn all_refusals_look_alike_and_swapped_masks_are_refused() {
 async fn by_command(gate: &Gate, who: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
     let token = gate.folder.path().join("caller.token");
     std::fs::write(&token, format!("{who}\n")).unwrap();
-    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_fieldgate"));
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fieldgate"));
     command.arg("reveal").args(arguments).args(["--admin", &gate.admin.to_string(), "--token-file"]);
     command.arg(token).env("NO_COLOR", "1");
     command.stdin(std::process::Stdio::piped());
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-    let mut running = command.spawn().unwrap();
-    let mut pipe = running.stdin.take().unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut pipe, input.as_bytes()).await.unwrap();
-    drop(pipe);
-    let ran = running.wait_with_output().await.unwrap();
+    let input = input.as_bytes().to_vec();
+    let running = tokio::task::spawn_blocking(move || {
+        let mut running = command.spawn().unwrap();
+        // A command that wants no input may be gone by now.
+        let _ = std::io::Write::write_all(&mut running.stdin.take().unwrap(), &input);
+        running.wait_with_output().unwrap()
+    });
+    let ran = running.await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (ran.status.code().unwrap(), text(ran.stdout), text(ran.stderr))
 }
