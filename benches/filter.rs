@@ -91,7 +91,12 @@ fn keys() -> Arc<KeyRing> {
 
 fn governance(keys: &Arc<KeyRing>) -> Governance {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-    Governance::prepare(policy::load(&folder).set.unwrap(), Some(Arc::clone(keys)), Tokens::Forgotten).unwrap()
+    Governance::prepare(
+        policy::load(&folder).set.unwrap(),
+        Some(Arc::clone(keys)),
+        Tokens::Forgotten,
+    )
+    .unwrap()
 }
 
 fn route(table: &RouteTable, path: &str) -> GovernedRoute {

@@ -132,7 +132,8 @@ impl Reveal {
         *request.uri_mut() = http::Uri::from_static(PATH);
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::AUTHORIZATION, secret(&format!("Bearer {}", caller.expose_secret()))?);
+        headers
+            .insert(header::AUTHORIZATION, secret(&format!("Bearer {}", caller.expose_secret()))?);
         if let Some(admin) = admin {
             headers.insert("x-fieldgate-admin-token", secret(admin.expose_secret())?);
         }
@@ -158,11 +159,8 @@ fn read_token(path: &Path) -> Result<SecretString, Failed> {
 fn refused(status: StatusCode, body: &[u8]) -> Failed {
     let said = serde_json::from_slice::<Refused>(body).ok();
     let title = said.as_ref().map_or_else(|| status.to_string(), |said| said.title.to_lowercase());
-    let failed = if status.is_server_error() {
-        Failed::could_not_run(title)
-    } else {
-        Failed::input(title)
-    };
+    let failed =
+        if status.is_server_error() { Failed::could_not_run(title) } else { Failed::input(title) };
     match said.and_then(|said| said.detail) {
         Some(detail) => failed.help(detail),
         None => failed,

@@ -238,8 +238,7 @@ impl KeyRing {
     /// Whether a token stands for the value whose JSON text is `raw`.
     #[must_use]
     pub fn is_token_of(&self, token: &VaultToken, raw: &[u8], tenant: &str, field: &str) -> bool {
-        let (Ok(minter), Ok(canonical)) =
-            (self.minter(&token.key, tenant, field), canonical(raw))
+        let (Ok(minter), Ok(canonical)) = (self.minter(&token.key, tenant, field), canonical(raw))
         else {
             return false;
         };
@@ -260,7 +259,8 @@ mod tests {
 
     fn minted(masker: &Masker, raw: &str) -> (String, VaultToken, Vec<u8>) {
         let mut out = Vec::new();
-        let minted = masker.mask_in(raw.as_bytes(), None, &mut NonceSequence::new([0; 8]), &mut out);
+        let minted =
+            masker.mask_in(raw.as_bytes(), None, &mut NonceSequence::new([0; 8]), &mut out);
         let minted = minted.unwrap().unwrap();
         let (token, sealed) = (minted.token(), minted.seal().unwrap());
         (serde_json::from_slice(&out).unwrap(), token, sealed)

@@ -15,12 +15,12 @@ use std::sync::Arc;
 
 use super::mode::{Combine, Mode};
 use super::set::{Entry, Field, Global, Origin, Resource, Role, Route};
+use crate::json::Selection;
 use crate::json::automaton::{
     Automaton, Found, Groups, Judge, Pattern, PatternId, Ruling, TooComplex,
 };
 use crate::json::navigate::{Action, Navigator as _, Note, Slot, Verdict, Watch};
 use crate::json::path::{FieldPath, Selector};
-use crate::json::Selection;
 use crate::mask::Strategy;
 
 /// What a document is filtered or checked for.

@@ -51,7 +51,8 @@ impl PolicySet {
             }));
         }
         let first = rights.iter().flatten().next().copied()?;
-        let is_same = |right: &Option<&RevealRight>| right.is_some_and(|it| it.field == first.field);
+        let is_same =
+            |right: &Option<&RevealRight>| right.is_some_and(|it| it.field == first.field);
         match combine {
             Combine::MostRestrictive => rights.iter().all(is_same).then_some(first),
             Combine::Union => Some(first),

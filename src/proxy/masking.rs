@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::json;
+use crate::json::Selection;
 use crate::json::automaton::Automaton;
 use crate::json::filter::{Filter, FilterLimits, Replacer};
-use crate::json::Selection;
 use crate::json::navigate::Slot;
 use crate::mask::{Masker, NonceSequence};
 use crate::policy::plan::PolicyJudge;

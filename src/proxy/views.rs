@@ -66,7 +66,8 @@ impl Views<'_> {
         record: &[u8],
     ) -> Result<Vec<u8>, Refusal> {
         let roles = [role.to_owned()];
-        let mut filter = self.governance.part_filter(resource, &roles, self.tenant, id, self.limits)?;
+        let mut filter =
+            self.governance.part_filter(resource, &roles, self.tenant, id, self.limits)?;
         let mut out = Vec::with_capacity(record.len());
         filter.push(record, &mut out).map_err(reason)?;
         filter.finish(&mut out).map_err(reason)?;

@@ -26,9 +26,8 @@ impl Pace {
     /// How long the caller must wait before asking; `None` where it need not, and then it has
     /// asked.
     pub(super) fn wait(&self, tenant: &str, subject: &str, now: Instant) -> Option<Duration> {
-        let of_caller = self
-            .paid
-            .get_with((tenant.into(), subject.into()), || Arc::new(Mutex::new(now)));
+        let of_caller =
+            self.paid.get_with((tenant.into(), subject.into()), || Arc::new(Mutex::new(now)));
         let mut paid = of_caller.lock().unwrap_or_else(PoisonError::into_inner);
         let next = (*paid).max(now) + self.cost;
         // A minute may be spent ahead.

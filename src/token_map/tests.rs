@@ -47,8 +47,7 @@ impl Stage {
         let store = Store::open(folder.path(), &[SCHEMA], &options).unwrap();
         let log = Box::new(MemoryLog::new());
         let telemetry = Telemetry::start(&TelemetrySettings::default(), log).unwrap();
-        let map =
-            TokenMap::start(store.clone(), Settings::default(), telemetry.clone()).unwrap();
+        let map = TokenMap::start(store.clone(), Settings::default(), telemetry.clone()).unwrap();
         Self { folder, options, ring: ring(), telemetry, map, store }
     }
 
@@ -146,11 +145,8 @@ fn age_and_number_are_bounded() {
             let raw = number.to_string();
             let minted = masker.mask_in(raw.as_bytes(), None, &mut nonces, &mut Vec::new());
             let minted = minted.unwrap().unwrap();
-            let key = Key {
-                tenant: "acme".into(),
-                field: "lead.phone".into(),
-                token: minted.token(),
-            };
+            let key =
+                Key { tenant: "acme".into(), field: "lead.phone".into(), token: minted.token() };
             Row { key, sealed: minted.seal().unwrap() }
         };
         (from..to).map(row).collect()
@@ -158,7 +154,9 @@ fn age_and_number_are_bounded() {
     let days: Vec<(i64, Vec<Row>)> =
         vec![(10, rows(0, 5)), (20, rows(5, 10)), (30, rows(10, 15)), (31, rows(0, 1))];
     store
-        .commit_blocking(move |inside| days.iter().try_for_each(|(day, rows)| put(inside, rows, *day)))
+        .commit_blocking(move |inside| {
+            days.iter().try_for_each(|(day, rows)| put(inside, rows, *day))
+        })
         .unwrap();
     let held = |from: i64| {
         let sql = "SELECT count(*) FROM token_map WHERE seen >= ?1";

@@ -37,7 +37,8 @@ pub fn masks(bytes: &[u8]) {
     assert!(Document::read(&masked).is_some(), "what comes out is no JSON");
     if matches!(strategy, Strategy::Encrypt | Strategy::Tokenize) && masked != raw {
         let text: String = serde_json::from_slice(&masked).expect("a mask is a string");
-        let revealed = KEYS.reveal(&text, "", "lead.email", None).expect("what was masked comes back");
+        let revealed =
+            KEYS.reveal(&text, "", "lead.email", None).expect("what was masked comes back");
         assert_eq!(value(&revealed), value(document.compact().as_bytes()));
         assert!(KEYS.reveal(&text, "", "lead.phone", None).is_err(), "it belongs to one field");
     }

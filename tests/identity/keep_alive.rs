@@ -90,7 +90,8 @@ async fn alternating_identities_are_never_mixed_up() {
     let upstream = Upstream::demo().await;
     let gate = asking_gate(&upstream, "telemetry: { log: { level: error } }").await;
     let request = |name: &str, value: &str| {
-        format!("GET {DEAL} HTTP/1.1\r\nHost: {}\r\n{name}: {value}\r\n\r\n", gate.data).into_bytes()
+        format!("GET {DEAL} HTTP/1.1\r\nHost: {}\r\n{name}: {value}\r\n\r\n", gate.data)
+            .into_bytes()
     };
     let mut callers = Vec::new();
     for (person, role) in PEOPLE.into_iter().zip(ROLES) {

@@ -46,7 +46,9 @@ const WRITER: &str = "role: admin\ndefault: edit\n";
 
 fn token_of(subject: &str, roles: &str, tenant: &str) -> String {
     let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(subject));
-    format!("      - {{ sha256: \"{digest}\", subject: {subject}, roles: [{roles}], tenant: {tenant} }}\n")
+    format!(
+        "      - {{ sha256: \"{digest}\", subject: {subject}, roles: [{roles}], tenant: {tenant} }}\n"
+    )
 }
 
 async fn revealing(upstream: &Upstream, more: &str) -> Gate {
@@ -127,21 +129,35 @@ async fn masks_come_back_for_who_has_the_right_and_every_question_is_written_dow
         assert_eq!(entry.tenant.as_deref(), Some("demo"));
         assert_eq!(entry.fields[0].field, format!("$..{name}"));
         assert_eq!(entry.fields[0].act, "revealed");
-        assert!(entry.fields[0].origin.starts_with("policies/roles/support.yaml:") || entry.fields[0].origin.contains("roles/support.yaml:"), "{entry:?}");
-        assert_eq!(entry.objects, record.map(|id: u64| id.to_string()).into_iter().collect::<Vec<_>>());
+        assert!(
+            entry.fields[0].origin.starts_with("policies/roles/support.yaml:")
+                || entry.fields[0].origin.contains("roles/support.yaml:"),
+            "{entry:?}"
+        );
+        assert_eq!(
+            entry.objects,
+            record.map(|id: u64| id.to_string()).into_iter().collect::<Vec<_>>()
+        );
         assert_eq!((entry.status, entry.correlation_id.as_str()), (Some(200), "abc-7"));
     }
     // The list is bound to its records as the single record is.
     let list = gate.get("/api/v1/leads/?page_size=3").as_role("support").send().await.json();
     for record in list["results"].as_array().unwrap() {
-        let told = ask(&gate, "demo-support", &question("email", record["id"].as_u64(), &record["email"]));
+        let told =
+            ask(&gate, "demo-support", &question("email", record["id"].as_u64(), &record["email"]));
         assert_eq!(told.send().await.status, 200, "{record}");
     }
     assert_eq!(metric(&gate, "fieldgate_reveals_total{outcome=\"revealed\"}").await, 7);
     // Short tokens do not tell a length, and equal values have equal ones.
     let again = lead(&gate, &upstream, "demo-support", 4).await.0;
     assert_eq!(again["phone"], seen["phone"]);
-    let lengths: HashSet<usize> = list["results"].as_array().unwrap().iter().filter_map(|it| it["phone"].as_str()).map(str::len).collect();
+    let lengths: HashSet<usize> = list["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|it| it["phone"].as_str())
+        .map(str::len)
+        .collect();
     assert_eq!(lengths.len(), 1, "{list}");
 
     let folder = gate.stop_and_keep().await;
@@ -170,7 +186,11 @@ async fn all_refusals_look_alike_and_swapped_masks_are_refused() {
         ("demo-support", question("ssn", Some(4), &own["ssn"]), "reveal_no_right"),
         ("demo-support", question("last_name", None, &own["last_name"]), "reveal_no_right"),
         ("demo-support", question("nonsense", None, &own["phone"]), "reveal_no_right"),
-        ("demo-support", json!({"resource": "deal", "field": "email", "value": own["phone"]}), "reveal_no_right"),
+        (
+            "demo-support",
+            json!({"resource": "deal", "field": "email", "value": own["phone"]}),
+            "reveal_no_right",
+        ),
         ("demo-marketing", question("email", Some(4), &own["email"]), "reveal_no_right"),
         ("demo-admin", question("email", Some(4), &own["email"]), "reveal_no_right"),
         ("stranger", question("email", Some(4), &own["email"]), "reveal_no_right"),
@@ -190,7 +210,11 @@ async fn all_refusals_look_alike_and_swapped_masks_are_refused() {
         // Changed, made up, no mask at all.
         ("demo-support", question("email", Some(4), &changed(&own["email"])), "reveal_not_ours"),
         ("demo-support", question("phone", None, &changed(&own["phone"])), "reveal_not_ours"),
-        ("demo-support", question("external_id", None, &changed(&own["external_id"])), "reveal_not_ours"),
+        (
+            "demo-support",
+            question("external_id", None, &changed(&own["external_id"])),
+            "reveal_not_ours",
+        ),
         ("demo-support", question("phone", None, &json!("token_aaaa")), "reveal_not_ours"),
         ("demo-support", question("phone", None, &json!("hash:00")), "reveal_not_ours"),
         ("demo-support", question("phone", None, &json!("")), "reveal_not_ours"),
@@ -205,7 +229,10 @@ async fn all_refusals_look_alike_and_swapped_masks_are_refused() {
         assert_eq!(entry.reason.as_deref(), Some(reason), "{who} {question}");
         assert_eq!(entry.status, Some(403));
         let mask = question["value"].as_str().unwrap();
-        assert!(mask.len() < 8 || !entry.to_text().unwrap().contains(mask), "no mask in the ledger");
+        assert!(
+            mask.len() < 8 || !entry.to_text().unwrap().contains(mask),
+            "no mask in the ledger"
+        );
     }
     assert_eq!(looks.len(), 1, "{looks:?}");
     assert_eq!(entries(&gate).len(), count);
@@ -215,12 +242,24 @@ async fn all_refusals_look_alike_and_swapped_masks_are_refused() {
     let nobody = Ask::new(gate.admin, "POST", "/api/v1/reveal");
     let nobody = nobody.json(&question("email", Some(4), &own["email"]).to_string()).send().await;
     nobody.expect_problem_here(401, "credentials");
-    ask(&gate, "wrong", &question("email", Some(4), &own["email"])).send().await.expect_problem_here(401, "credentials");
-    for body in ["", "[]", "{", r#"{"resource":"lead"}"#, r#"{"resource":"lead","field":"email","value":"x","tenant":"globex"}"#] {
+    ask(&gate, "wrong", &question("email", Some(4), &own["email"]))
+        .send()
+        .await
+        .expect_problem_here(401, "credentials");
+    for body in [
+        "",
+        "[]",
+        "{",
+        r#"{"resource":"lead"}"#,
+        r#"{"resource":"lead","field":"email","value":"x","tenant":"globex"}"#,
+    ] {
         let asked = Ask::new(gate.admin, "POST", "/api/v1/reveal").as_role("support").json(body);
         asked.send().await.expect_problem_here(400, "reveal_question");
     }
-    assert_eq!(Ask::new(gate.admin, "GET", "/api/v1/reveal").as_role("support").send().await.status, 405);
+    assert_eq!(
+        Ask::new(gate.admin, "GET", "/api/v1/reveal").as_role("support").send().await.status,
+        405
+    );
     assert_eq!(entries(&gate).len(), count);
     // It is not on the data listener.
     let data = gate.request("POST", "/api/v1/reveal").as_role("support").json("{}").send().await;
@@ -228,11 +267,20 @@ async fn all_refusals_look_alike_and_swapped_masks_are_refused() {
 }
 
 /// Runs `fieldgate reveal` against the gate, as the caller whose token it is.
-async fn by_command(gate: &Gate, who: &str, arguments: &[&str], input: &str) -> (i32, String, String) {
+async fn by_command(
+    gate: &Gate,
+    who: &str,
+    arguments: &[&str],
+    input: &str,
+) -> (i32, String, String) {
     let token = gate.folder.path().join("caller.token");
     std::fs::write(&token, format!("{who}\n")).unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_fieldgate"));
-    command.arg("reveal").args(arguments).args(["--admin", &gate.admin.to_string(), "--token-file"]);
+    command.arg("reveal").args(arguments).args([
+        "--admin",
+        &gate.admin.to_string(),
+        "--token-file",
+    ]);
     command.arg(token).env("NO_COLOR", "1");
     command.stdin(std::process::Stdio::piped());
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
@@ -255,13 +303,20 @@ async fn the_command_asks_at_the_same_door() {
     let (seen, real) = lead(&gate, &upstream, "demo-support", 4).await;
     let mask = |field: &str| seen[field].as_str().unwrap().to_owned();
     let (code, out, said) =
-        by_command(&gate, "demo-support", &["lead", "email", &mask("email"), "--record", "4"], "").await;
+        by_command(&gate, "demo-support", &["lead", "email", &mask("email"), "--record", "4"], "")
+            .await;
     assert_eq!((code, out.trim()), (0, real["email"].to_string().as_str()), "{said}");
     let masks = format!("{}\n\"{}\"\n", mask("phone"), mask("phone"));
-    let (code, out, said) = by_command(&gate, "demo-support", &["lead", "phone", "-"], &masks).await;
-    assert_eq!((code, out.lines().count()), (0, 2), "{said}");
     let (code, out, said) =
-        by_command(&gate, "demo-marketing", &["lead", "email", &mask("email"), "--record", "4"], "").await;
+        by_command(&gate, "demo-support", &["lead", "phone", "-"], &masks).await;
+    assert_eq!((code, out.lines().count()), (0, 2), "{said}");
+    let (code, out, said) = by_command(
+        &gate,
+        "demo-marketing",
+        &["lead", "email", &mask("email"), "--record", "4"],
+        "",
+    )
+    .await;
     assert_eq!((code, out.as_str()), (1, ""), "{said}");
     assert!(said.contains("not revealed") && said.contains("no right"), "{said}");
     let (code, _, said) = by_command(&gate, "nobody", &["lead", "email", "x"], "").await;
@@ -331,24 +386,31 @@ async fn keys_rotate_under_load_of_old_masks_until_they_are_retired() {
     let today = time::macros::date!(2026 - 11 - 25);
     let rotated = KeyRing::file_with_new_key(&text, &mut rand::rng(), &id, today, true).unwrap();
     put_in_place(&ring, rotated.expose_secret());
-    gate.until(async || lead(&gate, &upstream, "demo-support", 4).await.0["phone"] != old["phone"]).await;
+    gate.until(async || lead(&gate, &upstream, "demo-support", 4).await.0["phone"] != old["phone"])
+        .await;
     let (new, _) = lead(&gate, &upstream, "demo-support", 4).await;
     assert!(new["email"].as_str().unwrap().starts_with("enc:t2."), "{new}");
 
     // The masks of both keys are known: revealed, turned back, and taken for "as it is".
     for seen in [&old, &new] {
         for (field, record) in [("email", Some(4)), ("phone", None), ("external_id", None)] {
-            let told = ask(&gate, "demo-support", &question(field, record, &seen[field])).send().await;
+            let told =
+                ask(&gate, "demo-support", &question(field, record, &seen[field])).send().await;
             assert_eq!(told.json(), json!({ "value": real[field] }), "{field}");
             let body = json!({ field: seen[field] }).to_string();
             for who in ["demo-admin", "demo-support"] {
-                let patch = gate.request("PATCH", "/api/v1/leads/4/").header("Authorization", &format!("Bearer {who}"));
+                let patch = gate
+                    .request("PATCH", "/api/v1/leads/4/")
+                    .header("Authorization", &format!("Bearer {who}"));
                 let answer = patch.json(&body).send().await;
                 assert_eq!(answer.status, 200, "{who} {field} {}", answer.text());
                 assert_eq!(crm.record("leads", 4).unwrap().get(field), before.get(field), "{who}");
             }
         }
-        let put = gate.request("PUT", "/api/v1/leads/4/").as_role("support").json(&seen_now(seen, &lead(&gate, &upstream, "demo-support", 4).await.0));
+        let put = gate
+            .request("PUT", "/api/v1/leads/4/")
+            .as_role("support")
+            .json(&seen_now(seen, &lead(&gate, &upstream, "demo-support", 4).await.0));
         let answer = put.send().await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         for field in ["email", "phone", "external_id", "ssn", "last_name"] {
@@ -369,7 +431,8 @@ async fn keys_rotate_under_load_of_old_masks_until_they_are_retired() {
         assert_eq!(told.json(), json!({ "value": real[field] }), "{field}");
         // A mask that stands for nothing any more is never stored in its place.
         let body = json!({ field: old[field] }).to_string();
-        let patch = gate.request("PATCH", "/api/v1/leads/4/").as_role("admin").json(&body).send().await;
+        let patch =
+            gate.request("PATCH", "/api/v1/leads/4/").as_role("admin").json(&body).send().await;
         patch.expect_problem(409, "masked_value_writeback");
     }
     assert_eq!(crm.record("leads", 4).unwrap().get("email"), before.get("email"));
@@ -419,7 +482,8 @@ async fn masks_of_other_records_fields_and_companies_are_never_turned_back_in_a_
         }
     }
     // A new record is none of those that encrypted values are bound to.
-    let post = write("POST", "/api/v1/leads/", json!({ "last_name": "x", "email": own["email"] })).await;
+    let post =
+        write("POST", "/api/v1/leads/", json!({ "last_name": "x", "email": own["email"] })).await;
     post.expect_problem(409, "masked_value_writeback");
     assert_eq!(crm.record("leads", 4).unwrap().to_string(), before);
 

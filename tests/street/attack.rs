@@ -359,10 +359,16 @@ async fn how_long_an_answer_takes_tells_nothing_of_a_hidden_field() {
     type Dress = fn(&Gate, &str, &str) -> Ask;
     let attempts: [(&str, Dress); 6] = [
         ("a filter", |gate, _, guess| gate.get(&format!("/api/v1/leads/?ssn={guess}"))),
-        ("a beginning", |gate, _, guess| gate.get(&format!("/api/v1/leads/?ssn__startswith={guess}"))),
+        ("a beginning", |gate, _, guess| {
+            gate.get(&format!("/api/v1/leads/?ssn__startswith={guess}"))
+        }),
         ("a search", |gate, _, guess| gate.get(&format!("/api/v1/leads/?search={guess}"))),
-        ("a condition", |gate, lead, guess| gate.get(lead).header("If-None-Match", &format!("\"{guess}\""))),
-        ("a write", |gate, lead, guess| gate.request("PATCH", lead).json(&json!({ "ssn": guess }).to_string())),
+        ("a condition", |gate, lead, guess| {
+            gate.get(lead).header("If-None-Match", &format!("\"{guess}\""))
+        }),
+        ("a write", |gate, lead, guess| {
+            gate.request("PATCH", lead).json(&json!({ "ssn": guess }).to_string())
+        }),
         ("a patch", |gate, lead, guess| {
             let test = json!([{ "op": "test", "path": "/ssn", "value": guess }]).to_string();
             gate.request("PATCH", lead).body("application/json-patch+json", &test)
@@ -374,10 +380,12 @@ async fn how_long_an_answer_takes_tells_nothing_of_a_hidden_field() {
         assert!(answer.status >= 200, "{}", answer.head);
     };
     for (what, dress) in attempts {
-        let [wrong, right] = time_both(async |is_right| ask("sales_rep", dress, is_right).await).await;
+        let [wrong, right] =
+            time_both(async |is_right| ask("sales_rep", dress, is_right).await).await;
         assert!(!can_be_told_apart(&right, &wrong), "{what}: {right:?} {wrong:?}");
     }
-    let reached = upstream.heads().into_iter().filter(|head| head.contains(SECRET) || head.contains(WRONG));
+    let reached =
+        upstream.heads().into_iter().filter(|head| head.contains(SECRET) || head.contains(WRONG));
     assert_eq!(reached.count(), 0, "a guess came as far as the CRM");
     // The same attempts tell who may see the field; the condition is never passed on to the CRM.
     for (what, dress) in attempts.into_iter().filter(|(what, _)| *what != "a condition") {

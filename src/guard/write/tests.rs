@@ -940,7 +940,10 @@ fn a_token_of_the_map_that_was_shown_is_known_again_and_no_other() {
 #[test]
 fn an_encrypted_value_of_another_record_is_foreign() {
     let lead = LEAD.replace("resource: lead", "resource: lead\nid: id");
-    let lead = lead.replace("\"$..iban\": { mask: encrypt }", "\"$..iban\": { mask: encrypt, detokenize: true }");
+    let lead = lead.replace(
+        "\"$..iban\": { mask: encrypt }",
+        "\"$..iban\": { mask: encrypt, detokenize: true }",
+    );
     let reader = Stage::of(&lead, "default: mask\nlead: { id: view }");
     let writer = Stage::of(&lead, "default: edit");
     let shown = |id: u64| {

@@ -52,9 +52,9 @@ impl Outline {
             _ => return None,
         };
         let Value::Map(keys) = &of("keys")?.1.value else { return None };
-        let keys = keys.iter().map(|(key, node)| {
-            Some((KeyId::parse(&key.name).ok()?, key.clone(), node.clone()))
-        });
+        let keys = keys
+            .iter()
+            .map(|(key, node)| Some((KeyId::parse(&key.name).ok()?, key.clone(), node.clone())));
         Some(Self { active: (id, active.span), keys: keys.collect::<Option<_>>()? })
     }
 
@@ -130,11 +130,7 @@ impl KeyRing {
     /// # Errors
     /// There is no such key, it is the active one or retired already, or the form of the file is
     /// too unusual.
-    pub fn file_with_retired(
-        text: &str,
-        id: &KeyId,
-        day: Date,
-    ) -> Result<SecretString, EditError> {
+    pub fn file_with_retired(text: &str, id: &KeyId, day: Date) -> Result<SecretString, EditError> {
         let outline = Outline::read(text).ok_or(EditError::Form)?;
         let (_, _, node) = outline.key(id)?;
         if *id == outline.active.0 {
@@ -220,11 +216,19 @@ mod tests {
     fn forms() -> [String; 5] {
         let [one, two, _] = SECRETS;
         [
-            format!("# mine\nactive: k2 # now\nkeys:\n  # old\n  k1: {{ secret: {one} }}\n  k2: {{ secret: {two} }}\n"),
-            format!("active: \"k2\"\nkeys:\n  \"k1\": {{ secret: \"{one}\", created: 2025-01-01 }}\n  'k2': {{ secret: '{two}' }}\n"),
-            format!("keys:\n    k1:\n        secret: {one}\n    k2:\n        created: 2026-01-01\n        secret: {two}\nactive: 'k2'\n"),
+            format!(
+                "# mine\nactive: k2 # now\nkeys:\n  # old\n  k1: {{ secret: {one} }}\n  k2: {{ secret: {two} }}\n"
+            ),
+            format!(
+                "active: \"k2\"\nkeys:\n  \"k1\": {{ secret: \"{one}\", created: 2025-01-01 }}\n  'k2': {{ secret: '{two}' }}\n"
+            ),
+            format!(
+                "keys:\n    k1:\n        secret: {one}\n    k2:\n        created: 2026-01-01\n        secret: {two}\nactive: 'k2'\n"
+            ),
             format!("active: k2\nkeys: {{ k1: {{ secret: {one} }}, k2: {{ secret: {two} }} }}"),
-            format!("{{ active: k2, keys: {{ \"k1\": {{ secret: \"{one}\" }}, k2: {{ secret: {two} }} }} }}"),
+            format!(
+                "{{ active: k2, keys: {{ \"k1\": {{ secret: \"{one}\" }}, k2: {{ secret: {two} }} }} }}"
+            ),
         ]
     }
 
@@ -238,7 +242,10 @@ mod tests {
                         .unwrap();
                 let ring = read(&changed);
                 assert_eq!(ring.active().as_str(), if is_active { "k3" } else { "k2" }, "{text}");
-                assert_eq!(ring.facts().map(|key| key.id.as_str()).collect::<Vec<_>>(), ["k1", "k2", "k3"]);
+                assert_eq!(
+                    ring.facts().map(|key| key.id.as_str()).collect::<Vec<_>>(),
+                    ["k1", "k2", "k3"]
+                );
                 let made = ring.facts().find(|key| key.id.as_str() == "k3").unwrap();
                 assert_eq!(made.created, Some("2026-11-25"));
                 for line in text.lines().filter(|line| line.contains('#')) {
@@ -246,7 +253,12 @@ mod tests {
                     assert!(changed.expose_secret().contains(comment), "{text}");
                 }
                 let again = KeyRing::file_with_new_key(
-                    changed.expose_secret(), &mut random, &id("k3"), TODAY, true);
+                    changed.expose_secret(),
+                    &mut random,
+                    &id("k3"),
+                    TODAY,
+                    true,
+                );
                 assert_eq!(again.unwrap_err(), EditError::Exists(id("k3")));
             }
         }
@@ -264,10 +276,22 @@ mod tests {
             assert_eq!(gone.retired, Some("2026-11-25"), "{text}");
             let refused = |done: Result<SecretString, EditError>| done.unwrap_err();
             let text = retired.expose_secret();
-            assert_eq!(refused(KeyRing::file_with_retired(text, &id("k2"), TODAY)), EditError::Retired(id("k2")));
-            assert_eq!(refused(KeyRing::file_with_retired(text, &id("k1"), TODAY)), EditError::Active(id("k1")));
-            assert_eq!(refused(KeyRing::file_with_active(text, &id("k2"))), EditError::Retired(id("k2")));
-            assert_eq!(refused(KeyRing::file_with_active(text, &id("k9"))), EditError::Unknown(id("k9")));
+            assert_eq!(
+                refused(KeyRing::file_with_retired(text, &id("k2"), TODAY)),
+                EditError::Retired(id("k2"))
+            );
+            assert_eq!(
+                refused(KeyRing::file_with_retired(text, &id("k1"), TODAY)),
+                EditError::Active(id("k1"))
+            );
+            assert_eq!(
+                refused(KeyRing::file_with_active(text, &id("k2"))),
+                EditError::Retired(id("k2"))
+            );
+            assert_eq!(
+                refused(KeyRing::file_with_active(text, &id("k9"))),
+                EditError::Unknown(id("k9"))
+            );
         }
     }
 

@@ -79,9 +79,9 @@ impl Reader<'_> {
                 continue;
             };
             let draft = self.key(&id, node);
-            let twin = keys.iter().find(|(_, other)| {
-                are_equal(other.secret.as_ref(), draft.secret.as_ref())
-            });
+            let twin = keys
+                .iter()
+                .find(|(_, other)| are_equal(other.secret.as_ref(), draft.secret.as_ref()));
             if let Some((twin, _)) = twin {
                 let message = format!("keys `{twin}` and `{id}` have the same secret");
                 let finding = Finding::error("keys::duplicate_secret", message)
@@ -147,11 +147,7 @@ impl Reader<'_> {
         None
     }
 
-    fn active(
-        &mut self,
-        node: &Node,
-        keys: Option<&BTreeMap<KeyId, KeyDraft>>,
-    ) -> Option<KeyId> {
+    fn active(&mut self, node: &Node, keys: Option<&BTreeMap<KeyId, KeyDraft>>) -> Option<KeyId> {
         let text = self.checker.text(node, "`active`")?;
         let Ok(id) = KeyId::parse(text) else {
             self.refuse_id(node.span);

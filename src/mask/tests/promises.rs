@@ -236,10 +236,16 @@ fn old_keys_reveal_and_new_ones_mask() {
     let (before, after) = (ring(&["k1"]), ring(&["k1", "k2"]));
     for strategy in [Strategy::Encrypt, Strategy::Tokenize] {
         let old = masked_email(&before, &strategy, "1.10");
-        assert_eq!(after.reveal(inner(&old), "acme", "lead.email", None).as_deref(), Ok(&b"1.10"[..]));
+        assert_eq!(
+            after.reveal(inner(&old), "acme", "lead.email", None).as_deref(),
+            Ok(&b"1.10"[..])
+        );
         let new = masked_email(&after, &strategy, "1.10");
         assert_ne!(old, new);
-        assert_eq!(before.reveal(inner(&new), "acme", "lead.email", None), Err(MaskError::UnknownKey));
+        assert_eq!(
+            before.reveal(inner(&new), "acme", "lead.email", None),
+            Err(MaskError::UnknownKey)
+        );
     }
 }
 

@@ -19,9 +19,9 @@ pub(super) type Registries = BTreeMap<String, Vec<(FieldPath, bool)>>;
 
 pub(super) fn registries(resources: &[ResourceDraft]) -> Registries {
     let of = |field: &Field| (field.path.clone(), is_reversible(field));
-    let named = resources.iter().map(|draft| {
-        (draft.named.name.clone(), draft.fields.iter().map(of).collect::<Vec<_>>())
-    });
+    let named = resources
+        .iter()
+        .map(|draft| (draft.named.name.clone(), draft.fields.iter().map(of).collect::<Vec<_>>()));
     named.collect()
 }
 

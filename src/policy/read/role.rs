@@ -4,9 +4,9 @@ use super::draft::{Named, RevealDraft, RoleDraft, SectionDraft};
 use super::reader::Reader;
 use super::resource::place_of;
 use crate::diagnostic::Finding;
+use crate::json::path::FieldPath;
 use crate::policy::Mode;
 use crate::policy::path_relation::first_of_same_field;
-use crate::json::path::FieldPath;
 use crate::policy::set::{Entry, Origin};
 use crate::yaml::{Fields, Key, Node, Value};
 
