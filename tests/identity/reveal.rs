@@ -376,7 +376,7 @@ async fn without_a_ledger_nothing_is_revealed() {
 async fn keys_rotate_under_load_of_old_masks_until_they_are_retired() {
     let upstream = Upstream::demo().await;
     let crm = upstream.crm.clone().unwrap();
-    let gate = revealing(&upstream, "").await;
+    let gate = revealing(&upstream, "reveal: { per_minute: 100000 }").await;
     let ring = gate.folder.path().join("keys.yaml");
     let (old, real) = lead(&gate, &upstream, "demo-support", 4).await;
     let before = crm.record("leads", 4).unwrap();
