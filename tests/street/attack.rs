@@ -389,7 +389,8 @@ async fn how_long_an_answer_takes_tells_nothing_of_a_hidden_field() {
     assert_eq!(reached.count(), 0, "a guess came as far as the CRM");
     // The same attempts tell who may see the field; the condition is never passed on to the CRM.
     for (what, dress) in attempts.into_iter().filter(|(what, _)| *what != "a condition") {
-        let [wrong, right] = time_both(24, async |is_right| ask("admin", dress, is_right).await).await;
+        let [wrong, right] =
+            time_both(24, async |is_right| ask("admin", dress, is_right).await).await;
         assert!(can_be_told_apart(&right, &wrong), "{what}: {right:?} {wrong:?}");
     }
 }
