@@ -138,7 +138,8 @@ fn spell<'v>(
 fn decide(walk: &mut Walk<'_>, field: &Field, spelled: &Spelled<'_>) -> Fate {
     let recognised = match (&field.text, spelled.place.spot) {
         (Some(text), Some(spot)) => walk.registry.recognise(spot, text),
-        _ => Text::Plain,
+        (Some(text), None) => walk.registry.by_form(text),
+        (None, _) => Text::Plain,
     };
     if spelled.is_open {
         return match recognised {

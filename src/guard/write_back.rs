@@ -114,9 +114,11 @@ impl Registry<'_> {
 
     /// What a text is that stands where the caller may write.
     pub(super) fn recognise(&self, spot: Spot, text: &str) -> Text {
-        let (Some(entry), Some(keys)) = (self.entry(spot), self.keys) else { return Text::Plain };
+        let (Some(entry), Some(keys)) = (self.entry(spot), self.keys) else {
+            return self.by_form(text);
+        };
         if !entry.strategy.needs_key() {
-            return Text::Plain;
+            return self.by_form(text);
         }
         match keys.recognise(text, self.tenant, &entry.field, self.record) {
             Recognised::Value(value) => Text::Mask { value: entry.detokenize.then_some(value) },
@@ -135,6 +137,13 @@ impl Registry<'_> {
             }
             Recognised::NoMask => Text::Plain,
         }
+    }
+
+    /// What a text is that stands where no field has masks of its own. A mask of some other field is
+    /// nothing that anybody means to store there.
+    pub(super) fn by_form(&self, text: &str) -> Text {
+        let is_mask = self.keys.is_some_and(|keys| keys.is_mask_by_form(text));
+        if is_mask { Text::Foreign } else { Text::Plain }
     }
 
     /// Whether a value could be a mask of the field, where the current value is not known.

@@ -99,3 +99,10 @@ pub(super) fn reveal<'k>(
     let key = find(id).ok_or(MaskError::UnknownKey)?;
     Sealer::new(key, binding)?.open(&sealed, record)
 }
+
+/// The id of the key that a text with the whole form of an encrypted value names.
+pub(super) fn key_named(text: &str) -> Option<String> {
+    let (id, encoded) = text.strip_prefix(PREFIX)?.split_once('.')?;
+    let sealed = BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()?;
+    (sealed.len() > NONCE_BYTES + TAG_BYTES).then(|| id.to_owned())
+}

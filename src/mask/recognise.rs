@@ -50,6 +50,16 @@ impl KeyRing {
     }
 }
 
+impl KeyRing {
+    /// Whether `text` has the whole form of an encrypted value or a token and names a key of the
+    /// ring, retired ones included. It is what may be said of a mask where nobody knows its field.
+    #[must_use]
+    pub fn is_mask_by_form(&self, text: &str) -> bool {
+        let key = encrypt::key_named(text).or_else(|| tokenize::key_named(text));
+        key.is_some_and(|id| self.facts().any(|key| key.id.as_str() == id))
+    }
+}
+
 /// Whether the JSON value `raw` looks like something that `strategy` made. Errs towards yes: it is
 /// asked only where the value itself is not known.
 #[must_use]
@@ -114,6 +124,23 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_mask_is_known_by_its_form_where_its_field_is_not() {
+        let ring = ring(&["k1", "k2"]);
+        for strategy in [Strategy::Encrypt, Strategy::Tokenize, Strategy::Vault] {
+            let text = masked(&strategy, "acme", "lead.email", r#""a@b.c""#);
+            assert!(ring.is_mask_by_form(&text), "{text}");
+            assert!(!ring.is_mask_by_form(&text[..text.len() - 20]), "{text}");
+            assert!(!crate::mask::tests::ring(&["k3"]).is_mask_by_form(&text), "{text}");
+        }
+        let long = "a".repeat(60);
+        for text in ["", "enc:", "enc:k2.", "token_", "token_of_esteem", "a@b.c"] {
+            assert!(!ring.is_mask_by_form(text), "{text}");
+        }
+        assert!(!ring.is_mask_by_form(&format!("enc:{long}")));
+        assert!(!ring.is_mask_by_form(&format!("token_{long}")));
     }
 
     #[test]

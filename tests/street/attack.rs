@@ -301,7 +301,7 @@ async fn worlds_that_differ_in_secrets_look_alike() {
 /// pairs in which the one takes longer, far from one half. Ranks, because the load of the machine
 /// stretches single answers, and pairs taken in turn, because it comes and goes.
 fn can_be_told_apart(one: &[Duration], other: &[Duration]) -> bool {
-    let longer = one.iter().map(|one| other.iter().filter(|other| one > other).count());
+    let longer = one.iter().map(|one| other.iter().filter(|other| one > *other).count());
     let longer: usize = longer.sum();
     let pairs = one.len() * other.len();
     // Chance alone comes this far in less than one of a million tries with sixty answers each.

@@ -290,8 +290,11 @@ impl<'a> Walk<'a> {
 
     /// A text where the caller may write. A mask is not what anybody wants to be stored.
     fn text(&mut self, at: At<'_>, text: &str) -> Outcome {
-        let Some(spot) = at.place.spot else { return Outcome::Keep };
-        match self.registry.recognise(spot, text) {
+        let found = match at.place.spot {
+            Some(spot) => self.registry.recognise(spot, text),
+            None => self.registry.by_form(text),
+        };
+        match found {
             Text::Plain => Outcome::Keep,
             Text::Mask { value: Some(value) } => {
                 self.tally.detokenized += 1;
