@@ -97,7 +97,9 @@ impl Server {
             .map(|store| state::token_map(settings.token_map, store, &telemetry))
             .transpose()?;
         let tokens = token_map.clone().map_or(Tokens::Impossible, Tokens::Kept);
+        let sinks = settings.events.as_ref().map(|events| &events.sinks[..]).unwrap_or_default();
         let policies = Policies::new(settings.policies, settings.keys, tokens, readiness.clone());
+        let policies = policies.with_sinks(sinks);
         let findings = policies.load(&telemetry);
         let ledger = match (settings.audit, &store) {
             (Some(audit), Some(store)) => Some(state::ledger(audit, store, &policies, &telemetry)?),

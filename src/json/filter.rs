@@ -25,6 +25,12 @@ const NAME_LIMIT: usize = 64 * 1024;
 /// Containers inside each other that there is room for from the start.
 const USUAL_DEPTH: usize = 8;
 
+/// Room for notes is made for so many at once.
+const USUAL_NOTES: usize = 32;
+
+/// Room for a captured value is made for so many bytes at once.
+const USUAL_CAPTURE: usize = 256;
+
 /// Makes the replacement of a value.
 pub trait Replacer {
     /// Appends one JSON value to `out`, in place of `raw`: a scalar as it was written, or a
@@ -107,7 +113,7 @@ impl Tally {
     fn note(&mut self, note: Note) {
         let Some(number) = note.number() else { return };
         if number >= self.notes.len() {
-            self.notes.resize(number + 1, 0);
+            self.notes.resize((number + 1).next_multiple_of(USUAL_NOTES), 0);
         }
         if let Some(count) = self.notes.get_mut(number) {
             *count += 1;
@@ -684,6 +690,9 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
     fn capture(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         if self.captured.len() + bytes.len() > self.limits.replaced_value {
             return Err(Refusal::ValueTooLong);
+        }
+        if self.captured.capacity() == 0 {
+            self.captured.reserve(USUAL_CAPTURE);
         }
         self.captured.extend_from_slice(bytes);
         Ok(())

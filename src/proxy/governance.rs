@@ -47,7 +47,15 @@ pub struct Governance {
     /// By resource, company and roles.
     terms: Cache<(String, Option<String>, Vec<String>), Arc<Terms>>,
     plans: Cache<PlanKey, Arc<Plan>>,
-    masks: Cache<(PlanKey, String), Arc<[Masker]>>,
+    ready: Cache<(PlanKey, String), Arc<Ready>>,
+}
+
+/// A plan with its masks for one tenant.
+#[derive(Debug)]
+struct Ready {
+    plan: Arc<Plan>,
+    /// By slot.
+    masks: Arc<[Masker]>,
 }
 
 /// What a plan depends on, within one set of policies.
@@ -106,14 +114,14 @@ impl Equivalent<PlanKey> for PlanQuery<'_> {
     }
 }
 
-/// The masks of a plan for one tenant, to look for. Hashes as the pair that it stands for.
+/// A plan with its masks for one tenant, to look for. Hashes as the pair that it stands for.
 #[derive(Debug, Hash)]
-struct MasksQuery<'a> {
+struct ReadyQuery<'a> {
     plan: PlanQuery<'a>,
     tenant: &'a str,
 }
 
-impl Equivalent<(PlanKey, String)> for MasksQuery<'_> {
+impl Equivalent<(PlanKey, String)> for ReadyQuery<'_> {
     fn equivalent(&self, (plan, tenant): &(PlanKey, String)) -> bool {
         self.tenant == tenant && self.plan.equivalent(plan)
     }
@@ -159,7 +167,7 @@ impl Governance {
             keys,
             tokens,
             plans: Cache::new(MOST_PLANS),
-            masks: Cache::new(MOST_MASK_SETS),
+            ready: Cache::new(MOST_MASK_SETS),
         })
     }
 
@@ -412,14 +420,13 @@ impl Governance {
         observer: O,
         limits: FilterLimits,
     ) -> Result<AnswerFilter<O>, Refusal> {
-        let plan = self.plan(query)?;
-        let masks = self.masks(query, &plan, tenant.unwrap_or_default())?;
+        let ready = self.ready(query, tenant.unwrap_or_default())?;
         let map = match &self.tokens {
             Tokens::Kept(map) => Some(map.clone()),
             Tokens::Impossible | Tokens::Forgotten => None,
         };
-        let masks = Masks::new(masks, plan.record_id.clone(), map);
-        Ok(Filter::observed(Arc::clone(&plan.automaton), masks, observer, limits))
+        let masks = Masks::new(Arc::clone(&ready.masks), ready.plan.record_id.clone(), map);
+        Ok(Filter::observed(Arc::clone(&ready.plan.automaton), masks, observer, limits))
     }
 
     /// What a request body on `route` may hold, and the masks of its fields.
@@ -438,23 +445,16 @@ impl Governance {
         CallerSight { governance: self, roles }
     }
 
-    /// The masks of a plan for one tenant, by slot.
-    fn masks(
-        &self,
-        query: PlanQuery<'_>,
-        plan: &Plan,
-        tenant: &str,
-    ) -> Result<Arc<[Masker]>, Refusal> {
-        if let Some(masks) = self.masks.get(&MasksQuery { plan: query, tenant }) {
-            return Ok(masks);
+    fn ready(&self, query: PlanQuery<'_>, tenant: &str) -> Result<Arc<Ready>, Refusal> {
+        if let Some(ready) = self.ready.get(&ReadyQuery { plan: query, tenant }) {
+            return Ok(ready);
         }
-        let masks = plan
-            .slots
-            .iter()
-            .map(|slot| self.masker(slot, tenant))
-            .collect::<Result<Arc<[Masker]>, Refusal>>()?;
-        self.masks.insert((query.owned(), tenant.to_owned()), Arc::clone(&masks));
-        Ok(masks)
+        let plan = self.plan(query)?;
+        let masks = plan.slots.iter().map(|slot| self.masker(slot, tenant));
+        let masks = masks.collect::<Result<Arc<[Masker]>, Refusal>>()?;
+        let ready = Arc::new(Ready { plan, masks });
+        self.ready.insert((query.owned(), tenant.to_owned()), Arc::clone(&ready));
+        Ok(ready)
     }
 
     fn masker(&self, slot: &MaskSlot, tenant: &str) -> Result<Masker, Refusal> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::admin::{Condition, Readiness};
+use crate::config::EventSink;
 use crate::diagnostic::{Finding, Severity};
 use crate::json::path::FieldPath;
 use crate::mask;
@@ -28,6 +29,8 @@ pub(super) struct Policies {
     first_look: Fingerprint,
     /// How the key ring file looked when it was last read.
     keys_seen: Arc<Mutex<Option<Stamp>>>,
+    /// Sinks of events, and the role that each sees them as.
+    sinks: Arc<[(String, String)]>,
 }
 
 /// Size and time of the last change of a file; `None` where there is none.
@@ -42,7 +45,23 @@ impl Policies {
     ) -> Self {
         let first_look = fingerprint(&folder);
         let (store, keys_seen) = (Arc::default(), Arc::default());
-        Self { folder, keys, tokens, store, readiness, first_look, keys_seen }
+        Self {
+            folder,
+            keys,
+            tokens,
+            store,
+            readiness,
+            first_look,
+            keys_seen,
+            sinks: Arc::default(),
+        }
+    }
+
+    /// Holds the policies to the roles of these sinks: a role that nobody declares sees nothing, so
+    /// its sink would be sent empty events for ever.
+    pub(super) fn with_sinks(self, sinks: &[EventSink]) -> Self {
+        let sinks = sinks.iter().map(|sink| (sink.name.clone(), sink.role.clone())).collect();
+        Self { sinks, ..self }
     }
 
     pub(super) fn store(&self) -> Arc<PolicyStore<Governance>> {
@@ -61,6 +80,10 @@ impl Policies {
         let outcome = self.store.reload(&self.folder, keys_changed, |set| {
             if !key_faults.is_empty() {
                 return Err(key_faults.clone());
+            }
+            let unknown = sinks_without_role(&self.sinks, &set);
+            if !unknown.is_empty() {
+                return Err(unknown);
             }
             Governance::prepare(set, keys.clone(), self.tokens.clone())
         });
@@ -209,4 +232,18 @@ impl ReloadSignal {
         }
         std::future::pending::<()>().await;
     }
+}
+/// Sinks whose role the policies do not declare.
+fn sinks_without_role(sinks: &[(String, String)], set: &PolicySet) -> Vec<Finding> {
+    let unknown = sinks.iter().filter(|(_, role)| !set.roles.contains_key(role));
+    unknown
+        .map(|(sink, role)| {
+            let message = format!(
+                "the sink `{sink}` sees events as `{role}`, a role that no policy declares"
+            );
+            let known: Vec<&str> = set.roles.keys().map(String::as_str).collect();
+            Finding::error("config::unknown_role", message)
+                .help(format!("the policies have the roles {}", known.join(", ")))
+        })
+        .collect()
 }
