@@ -51,10 +51,9 @@ impl PolicySet {
             }));
         }
         let first = rights.iter().flatten().next().copied()?;
-        let is_same =
-            |right: &Option<&RevealRight>| right.is_some_and(|it| it.field == first.field);
+        let mut same = rights.iter().map(|right| right.is_some_and(|it| it.field == first.field));
         match combine {
-            Combine::MostRestrictive => rights.iter().all(is_same).then_some(first),
+            Combine::MostRestrictive => same.all(|is_same| is_same).then_some(first),
             Combine::Union => Some(first),
         }
     }

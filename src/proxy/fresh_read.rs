@@ -25,7 +25,7 @@ const OF_THE_WRITE: [HeaderName; 6] = [
 /// What a read came to.
 pub(super) enum FreshRead {
     /// The answer, whole and unfiltered. It must go nowhere without a filter.
-    Record(ResponseHeader, Vec<u8>),
+    Record(Box<ResponseHeader>, Vec<u8>),
     /// There is no record.
     Absent,
     /// The caller cannot read it, or what came cannot be filtered, or is too large to be held.
@@ -43,7 +43,7 @@ pub(super) async fn fresh_read(
     forwarding: &Forwarding<'_>,
 ) -> Result<(ResponseHeader, Vec<u8>), Refusal> {
     match read_record(gate, from, path, forwarding, |_| true).await? {
-        FreshRead::Record(response, body) => Ok((response, body)),
+        FreshRead::Record(response, body) => Ok((*response, body)),
         FreshRead::Absent | FreshRead::Unreadable => Err(Refusal::UpstreamNoRecord),
     }
 }
@@ -87,5 +87,5 @@ pub(super) async fn read_record(
         }
     }
     gate.crm().release(answer).await;
-    Ok(FreshRead::Record(response, body))
+    Ok(FreshRead::Record(Box::new(response), body))
 }

@@ -10,11 +10,14 @@ const MOST_CALLERS: u64 = 100_000;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
+/// Tenant and subject.
+type Caller = (Box<str>, Box<str>);
+
 pub(super) struct Pace {
     /// Time that one question costs.
     cost: Duration,
-    /// By tenant and subject: when the last of the questions so far is paid for.
-    paid: Cache<(Box<str>, Box<str>), Arc<Mutex<Instant>>>,
+    /// When the last of the questions so far is paid for.
+    paid: Cache<Caller, Arc<Mutex<Instant>>>,
 }
 
 impl Pace {
@@ -32,8 +35,8 @@ impl Pace {
         let next = (*paid).max(now) + self.cost;
         // A minute may be spent ahead.
         let ahead = next.saturating_duration_since(now);
-        if ahead > MINUTE {
-            return Some(ahead - MINUTE);
+        if let Some(wait) = ahead.checked_sub(MINUTE).filter(|wait| !wait.is_zero()) {
+            return Some(wait);
         }
         *paid = next;
         None

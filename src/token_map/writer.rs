@@ -98,7 +98,9 @@ impl Writer {
             TokenMapOutcome::Written
         } else {
             // The next answer that shows them brings them again.
-            keys.iter().for_each(|key| self.known.invalidate(key));
+            for key in &keys {
+                self.known.invalidate(key);
+            }
             TokenMapOutcome::Failed
         };
         TokenMapChanged { count, outcome }.emit(&self.telemetry);

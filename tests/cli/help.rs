@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::harness::{check, finish, program, run};
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 27] = [
     "",
     "run",
     "demo",
