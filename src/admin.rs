@@ -12,6 +12,7 @@ mod log_level;
 mod masking_logs;
 mod readiness;
 mod reveal;
+mod scores;
 
 use std::future::Future;
 use std::io;
@@ -21,12 +22,13 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use self::readiness::{Condition, Readiness};
+pub use self::scores::{Pages, ScorePages};
 
 use self::connections::{Connections, Ends};
 use self::guard::Guard;
@@ -52,6 +54,7 @@ pub struct AdminState {
     ledger: Option<Ledger>,
     reveal: Option<Arc<Reveal>>,
     correlation_header: HeaderName,
+    scores: Pages,
 }
 
 impl AdminState {
@@ -62,12 +65,14 @@ impl AdminState {
         telemetry: Telemetry,
         readiness: Readiness,
         ledger: Option<Ledger>,
+        scores: Pages,
     ) -> Self {
         Self {
             guard: Arc::new(Guard::new(settings)),
             telemetry,
             readiness,
             ledger,
+            scores,
             reveal: None,
             correlation_header: X_REQUEST_ID,
         }
@@ -103,7 +108,10 @@ pub async fn serve(
 }
 
 fn router(state: AdminState) -> Router {
+    let scores = scores::PATHS.iter();
+    let scores = scores.fold(Router::new(), |router, path| router.route(path, any(scores::ask)));
     Router::new()
+        .merge(scores)
         .route("/", get(health::index))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

@@ -17,6 +17,7 @@ mod limits;
 mod listen;
 mod path_pattern;
 mod places;
+mod scores;
 mod secret;
 mod section;
 mod settings;
@@ -150,6 +151,7 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         at.report(finding, &["token_map"]);
     }
     let reveal = at.or("reveal", token_map::read_reveal, Reveal::default());
+    let scores = at.or("scores", scores::read, Scores::default());
     let events = at.optional("events", |reader, node, name| {
         events::read(reader, node, name, data_dir.as_deref())
     });
@@ -180,6 +182,7 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         audit,
         token_map,
         reveal,
+        scores,
         events,
     })
 }

@@ -7,6 +7,8 @@ mod connection;
 mod events;
 mod listen;
 mod policies;
+mod score_refresh;
+mod scores;
 mod state;
 mod traced;
 
@@ -24,6 +26,9 @@ use tokio::sync::watch;
 use self::events::Events;
 use self::listen::{DataListener, Listening};
 use self::policies::Policies;
+pub use self::score_refresh::{RefreshError, Refreshing};
+
+use self::scores::{Pages, ScoreParts, Scores, ScoresRunning};
 use crate::admin::{self, AdminState, Condition, Readiness};
 use crate::audit::Ledger;
 use crate::config::{self, Settings};
@@ -63,6 +68,7 @@ pub struct Server {
     app: Arc<HttpProxy<Gate>>,
     policies: Policies,
     events: Option<Events>,
+    scores: ScoresRunning,
     findings: Vec<Finding>,
     data: Vec<DataListener>,
     addresses: Vec<SocketAddr>,
@@ -88,6 +94,7 @@ impl Server {
         let identifier = Arc::new(identifier(&settings, &telemetry)?);
         require_roots(&settings.upstream)?;
         let crm = Crm::new(settings.upstream).map_err(|error| error.to_string())?;
+        let crm = Arc::new(crm);
 
         readiness.set(Condition::StoreHealthy, true);
         let store = settings.data_dir.as_deref();
@@ -105,7 +112,7 @@ impl Server {
             (Some(audit), Some(store)) => Some(state::ledger(audit, store, &policies, &telemetry)?),
             _ => None,
         };
-        let (events, recorder) = match (settings.events, store) {
+        let (events, recorder) = match (settings.events, store.clone()) {
             (Some(events), Some(store)) => {
                 let (events, recorder) = Events::start(events, store, telemetry.clone()).await?;
                 (Some(events), Some(recorder))
@@ -126,6 +133,19 @@ impl Server {
             telemetry: telemetry.clone(),
         });
         let correlation_header = settings.telemetry.correlation_header;
+        let score_events =
+            recorder.as_ref().map(|recorder| (recorder.journal.clone(), recorder.readers.clone()));
+        let scores = Scores::start(ScoreParts {
+            store,
+            events: score_events,
+            policies: policies.clone(),
+            crm: Arc::clone(&crm),
+            settings: settings.scores,
+            correlation_header: correlation_header.clone(),
+            largest_answer: settings.limits.hold,
+            telemetry: telemetry.clone(),
+        })
+        .await;
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
         let app = application(
@@ -134,6 +154,8 @@ impl Server {
                 identifier,
                 crm,
                 recorder,
+                scores: scores.keeper,
+                configure: Some(scores.configure),
                 limits: settings.limits,
                 correlation_header: correlation_header.clone(),
                 telemetry: telemetry.clone(),
@@ -152,13 +174,19 @@ impl Server {
             |cause| StartError::Listen { purpose: "admin", address: settings.admin.address, cause };
         let admin = TcpListener::bind(settings.admin.address).await.map_err(admin_listen)?;
         let admin_address = admin.local_addr().map_err(admin_listen)?;
-        let admin_state =
-            AdminState::new(&settings.admin, telemetry.clone(), readiness.clone(), ledger.clone())
-                .with_reveal(reveal, correlation_header);
+        let admin_state = AdminState::new(
+            &settings.admin,
+            telemetry.clone(),
+            readiness.clone(),
+            ledger.clone(),
+            Some(Arc::new(Pages(scores.desk))),
+        )
+        .with_reveal(reveal, correlation_header);
         Ok(Self {
             app,
             policies,
             events,
+            scores: scores.running,
             findings,
             data,
             addresses,
@@ -209,6 +237,8 @@ impl Server {
         let policies = tokio::spawn(self.policies.watch(self.telemetry.clone(), admin_stop));
         let (stop_events, events_stopping) = watch::channel(false);
         let events = self.events.map(|events| tokio::spawn(events.run(events_stopping)));
+        let (stop_scores, scores_stopping) = watch::channel(false);
+        let scores = tokio::spawn(self.scores.run(scores_stopping));
         self.readiness.set(Condition::Accepting, true);
 
         stop.await;
@@ -219,6 +249,8 @@ impl Server {
         self.app.http_cleanup().await;
         // Whether it was in time or not, the process ends now; `Stopped` tells which.
         let _ = tokio::time::timeout(self.drain, listening.finish()).await;
+        stop_scores.send_replace(true);
+        let _ = scores.await;
         // After the last write: what it caused may still be delivered.
         stop_events.send_replace(true);
         if let Some(events) = events {

@@ -2,6 +2,7 @@
 
 mod events;
 mod identity;
+mod scores;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use secrecy::SecretString;
 pub use self::identity::*;
 pub use super::path_pattern::PathPattern;
 pub use events::*;
+pub use scores::*;
 
 const MIB: usize = 1 << 20;
 
@@ -49,6 +51,8 @@ pub struct Settings {
     pub token_map: TokenMap,
     /// How often callers may turn masks back into values.
     pub reveal: Reveal,
+    /// How leads are read to be scored, when no client reads them.
+    pub scores: Scores,
     /// What is told of observed writes; there is a `data_dir` where it is set.
     pub events: Option<Events>,
 }

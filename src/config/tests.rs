@@ -251,6 +251,12 @@ events:
 audit: { mode: required, keep: 30d, queue: 100 }
 token_map: { keep: 90d, entries: 5000 }
 reveal: { per_minute: 7 }
+scores:
+  service:
+    - { company: acme, header: X-Api-Key, value: { file: keys/short } }
+    - { value: { env: WORD } }
+  rate: 7
+  batch: 50
 "#;
 
 #[test]
@@ -426,6 +432,7 @@ fn load_documented(text: &str) -> Settings {
         ("clients.pem", CERTIFICATE),
         ("introspection.secret", "hunter2hunter2"),
         ("collector.token", "Bearer fedcba9876543210"),
+        ("crm.token", "Bearer fedcba9876543210"),
         ("whsec", WEBHOOK_KEY),
         ("nats.creds", NATS_CREDENTIALS),
     ]));

@@ -87,6 +87,15 @@ impl Crm {
         self.host_header.as_ref()
     }
 
+    /// The `Host` that the CRM goes by.
+    pub(super) fn authority(&self) -> Option<HeaderValue> {
+        let usual = if self.settings.tls.is_some() { 443 } else { 80 };
+        let (host, port) = (self.settings.host.as_str(), self.settings.port);
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let authority = if port == usual { host } else { format!("{host}:{port}") };
+        HeaderValue::try_from(authority).ok()
+    }
+
     /// The file with the roots to trust instead of the system's.
     pub(super) fn ca_file(&self) -> Option<String> {
         ca_file(&self.settings).ok().flatten()

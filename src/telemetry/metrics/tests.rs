@@ -58,6 +58,11 @@ fn the_scrape_is_what_the_catalogue_says() {
     metrics.events.lag.with_label_values(&["bus"]).observe(1.0);
     metrics.events.backlog.with_label_values(&["bus"]).set(0);
     metrics.events.dead.with_label_values(&["bus"]).set(0);
+    metrics.scores.scores.with_label_values(&["lead", "HOT"]).inc();
+    metrics.scores.calculation.with_label_values(&["lead"]).observe(0.0);
+    metrics.scores.leads.with_label_values(&["other", "HOT"]).set(1);
+    metrics.scores.refreshed.with_label_values(&["lead", "scored"]).inc();
+    metrics.scores.refresh_left.with_label_values(&["lead"]).set(1);
 
     let families = metrics.registry.gather();
     let found: BTreeSet<(String, String, String)> = families
