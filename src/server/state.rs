@@ -16,13 +16,8 @@ use crate::telemetry::{StoreCommitted, StoreFailed, StoreHealth, Telemetry};
 use crate::token_map::{self, TokenMap};
 
 /// The tables of every room that keeps something.
-const SCHEMAS: &[Schema] = &[
-    journal::SCHEMA,
-    seen::SCHEMA,
-    score_history::SCHEMA,
-    audit::SCHEMA,
-    token_map::SCHEMA,
-];
+const SCHEMAS: &[Schema] =
+    &[journal::SCHEMA, seen::SCHEMA, score_history::SCHEMA, audit::SCHEMA, token_map::SCHEMA];
 
 /// Opens the store. Blocks.
 pub(super) fn open(
