@@ -24,7 +24,7 @@ use fieldgate::diagnostic::SourceFile;
 use fieldgate::json::filter::FilterLimits;
 use fieldgate::mask::{KeyId, KeyRing, Masker, NonceSequence, SecretError, SecretSource, Strategy};
 use fieldgate::policy::{self, CanonicalPath, GovernedRoute, Match, RouteTable};
-use fieldgate::proxy::Governance;
+use fieldgate::proxy::{Governance, Tokens};
 use secrecy::{ExposeSecret, SecretString};
 
 const LIMITS: FilterLimits = FilterLimits { replaced_value: 1 << 20, held_value: 1 << 20 };
@@ -91,7 +91,12 @@ fn keys() -> Arc<KeyRing> {
 
 fn governance(keys: &Arc<KeyRing>) -> Governance {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-    Governance::prepare(policy::load(&folder).set.unwrap(), Some(Arc::clone(keys))).unwrap()
+    Governance::prepare(
+        policy::load(&folder).set.unwrap(),
+        Some(Arc::clone(keys)),
+        Tokens::Forgotten,
+    )
+    .unwrap()
 }
 
 fn route(table: &RouteTable, path: &str) -> GovernedRoute {

@@ -12,6 +12,7 @@ mod log_level;
 mod masking_logs;
 mod notifications;
 mod readiness;
+mod reveal;
 mod scores;
 mod workflows;
 
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Router, middleware};
@@ -32,11 +33,13 @@ pub use self::readiness::{Condition, Readiness};
 pub use self::scores::{Pages, ScorePages};
 pub use self::workflows::WorkflowPages;
 
-use self::connections::{Connections, LocalAddress};
+use self::connections::{Connections, Ends};
 use self::guard::Guard;
 use crate::audit::Ledger;
 use crate::config::Admin as Settings;
+use crate::correlation::X_REQUEST_ID;
 use crate::problem::{self, Problem};
+use crate::reveal::Reveal;
 use crate::telemetry::Telemetry;
 
 /// How long answers under way may take once the listener is to stop.
@@ -52,6 +55,8 @@ pub struct AdminState {
     telemetry: Telemetry,
     readiness: Readiness,
     ledger: Option<Ledger>,
+    reveal: Option<Arc<Reveal>>,
+    correlation_header: HeaderName,
     scores: Pages,
     workflows: Option<WorkflowPages>,
 }
@@ -66,14 +71,28 @@ impl AdminState {
         ledger: Option<Ledger>,
         scores: Pages,
     ) -> Self {
-        let guard = Arc::new(Guard::new(settings));
-        Self { guard, telemetry, readiness, ledger, scores, workflows: None }
+        Self {
+            guard: Arc::new(Guard::new(settings)),
+            telemetry,
+            readiness,
+            ledger,
+            scores,
+            reveal: None,
+            correlation_header: X_REQUEST_ID,
+            workflows: None,
+        }
     }
 
     /// Shows workflows too.
     #[must_use]
     pub fn with_workflows(self, workflows: Option<WorkflowPages>) -> Self {
         Self { workflows, ..self }
+    }
+
+    /// Lets callers turn masks back into values; `correlation_header` carries the id of a request.
+    #[must_use]
+    pub fn with_reveal(self, reveal: Reveal, correlation_header: HeaderName) -> Self {
+        Self { reveal: Some(Arc::new(reveal)), correlation_header, ..self }
     }
 }
 
@@ -83,7 +102,7 @@ pub async fn serve(
     state: AdminState,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let service = router(state).into_make_service_with_connect_info::<LocalAddress>();
+    let service = router(state).into_make_service_with_connect_info::<Ends>();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = axum::serve(Connections::new(listener), service).with_graceful_shutdown(async {
         // An error means that the sender is gone, which ends the serving just as well.
@@ -112,6 +131,7 @@ fn router(state: AdminState) -> Router {
         .route(masking_logs::PATH, get(masking_logs::list))
         .route(notifications::PATH, get(notifications::follow))
         .merge(workflow_pages())
+        .route(reveal::PATH, post(reveal::reveal))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))

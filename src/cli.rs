@@ -12,6 +12,7 @@ mod events;
 mod exit;
 mod keys;
 mod mask;
+mod reveal;
 mod run;
 mod runs;
 mod runtime;
@@ -70,6 +71,7 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Mask(mask::Mask),
+    Reveal(reveal::Reveal),
     Score(score::ScoreArgs),
     Keys(keys::Keys),
     Audit(audit::Audit),
@@ -104,6 +106,7 @@ fn execute(command: Command) -> Exit {
         Command::Demo(demo) => demo.execute(),
         Command::Check(check) => check.execute(),
         Command::Mask(mask) => mask.execute(),
+        Command::Reveal(reveal) => reveal.execute(),
         Command::Score(score) => score.execute(),
         Command::Keys(keys) => keys.execute(),
         Command::Audit(audit) => audit.execute(),

@@ -28,6 +28,7 @@ mod telemetry;
 pub(crate) mod tenant;
 #[cfg(test)]
 mod tests;
+mod token_map;
 mod traces;
 mod units;
 mod upstream;
@@ -144,6 +145,14 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
     }
     // Where there is a folder for it, the ledger is kept unless somebody says no.
     let audit = audit.unwrap_or_else(|| has_data_dir.then(Audit::default));
+    let token_map = at.or("token_map", token_map::read, TokenMap::default());
+    if at.is_written("token_map") && !has_data_dir {
+        let finding = Finding::error("config::no_data_dir", "`token_map` needs `data_dir`")
+            .label("the values are kept there")
+            .help("add `data_dir: /var/lib/fieldgate`, a folder on a disk that stays");
+        at.report(finding, &["token_map"]);
+    }
+    let reveal = at.or("reveal", token_map::read_reveal, Reveal::default());
     let scores = at.or("scores", scores::read, Scores::default());
     let events = at.optional("events", |reader, node, name| {
         events::read(reader, node, name, data_dir.as_deref())
@@ -183,6 +192,8 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         drain,
         data_dir,
         audit,
+        token_map,
+        reveal,
         scores,
         events,
         workflows,

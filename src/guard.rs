@@ -21,4 +21,4 @@ mod write_back;
 pub use media::{Form, Unsupported};
 pub use violations::{Unreadable, violations};
 pub use write::{Denied, Look, Rights, Settled, Tally, Update, look, settle};
-pub use write_back::{Current, Known};
+pub use write_back::{Current, Known, LookedUp, Vaulted};

@@ -15,7 +15,7 @@ mod select;
 pub mod text;
 pub mod tokenizer;
 
-pub use self::select::select;
+pub use self::select::{Selection, select};
 
 use thiserror::Error;
 

@@ -16,6 +16,7 @@ mod recognise;
 mod ring;
 mod strategy;
 mod tokenize;
+mod vault;
 
 #[cfg(test)]
 mod tests;
@@ -24,5 +25,6 @@ pub use error::MaskError;
 pub use masker::Masker;
 pub use nonce::NonceSequence;
 pub use recognise::{Recognised, may_be_mask};
-pub use ring::{KeyId, KeyIdError, KeyRing, SecretError, SecretSource, load};
+pub use ring::{EditError, KeyFacts, KeyId, KeyIdError, KeyRing, SecretError, SecretSource, load};
 pub use strategy::{JsonReplacement, Partial, Strategy};
+pub use vault::{Minted, VaultToken};

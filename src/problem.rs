@@ -134,16 +134,16 @@ mod tests {
     #[test]
     fn every_member() {
         check(
-            &Problem::new(StatusCode::FORBIDDEN, "field_not_writable", "Field not writable")
+            &Problem::new(StatusCode::FORBIDDEN, "field_not_editable", "Field not writable")
                 .detail("the role may not write these fields")
                 .correlation_id("abc-1")
                 .fields(vec!["ssn".into(), "owner.email".into()])
                 .member("retry", false),
             &json!({
-                "type": "urn:fieldgate:problem:field_not_writable",
+                "type": "urn:fieldgate:problem:field_not_editable",
                 "title": "Field not writable",
                 "status": 403,
-                "code": "field_not_writable",
+                "code": "field_not_editable",
                 "detail": "the role may not write these fields",
                 "correlation_id": "abc-1",
                 "fields": ["ssn", "owner.email"],

@@ -39,7 +39,7 @@ mod write_back;
 
 pub use errand::Errands;
 pub use gate::{Gate, GateParts};
-pub use governance::Governance;
+pub use governance::{Governance, Tokens};
 pub use masking::{AnswerFilter, Masks};
 pub use recording::{Readers, Recorder};
 pub use score_desk::{Configure, Configured, ScoreDesk};

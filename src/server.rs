@@ -36,8 +36,10 @@ use crate::audit::Ledger;
 use crate::config::{self, Settings};
 use crate::diagnostic::Finding;
 use crate::identity::{Identifier, Sources, Told};
-use crate::proxy::{Crm, Errands, Gate, GateParts};
+use crate::proxy::{Crm, Errands, Gate, GateParts, Tokens};
+use crate::reveal::{self, Reveal, RevealParts};
 use crate::telemetry::{Draining, IdentityAsked, ListenerStarted, Purpose, Stopped, Telemetry};
+use crate::token_map::TokenMap;
 
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,7 @@ pub struct Server {
     readiness: Readiness,
     telemetry: Telemetry,
     ledger: Option<Ledger>,
+    token_map: Option<TokenMap>,
     limits: listen::ConnectionLimits,
     drain: std::time::Duration,
 }
@@ -91,18 +94,23 @@ impl Server {
     /// [`findings`](Self::findings).
     pub async fn start(settings: Settings, telemetry: Telemetry) -> Result<Self, StartError> {
         let readiness = Readiness::new();
-        let identifier = identifier(&settings, &telemetry)?;
+        let identifier = Arc::new(identifier(&settings, &telemetry)?);
         require_roots(&settings.upstream)?;
         let crm = Crm::new(settings.upstream).map_err(|error| error.to_string())?;
         let crm = Arc::new(crm);
 
-        let sinks = settings.events.as_ref().map(|events| &events.sinks[..]).unwrap_or_default();
-        let policies = Policies::new(settings.policies, settings.keys, readiness.clone());
-        let policies = policies.with_sinks(sinks);
-        let findings = policies.load(&telemetry);
         readiness.set(Condition::StoreHealthy, true);
         let store = settings.data_dir.as_deref();
         let store = store.map(|folder| state::open(folder, &telemetry, &readiness)).transpose()?;
+        let token_map = store.as_ref();
+        let token_map = token_map
+            .map(|store| state::token_map(settings.token_map, store, &telemetry))
+            .transpose()?;
+        let tokens = token_map.clone().map_or(Tokens::Impossible, Tokens::Kept);
+        let sinks = settings.events.as_ref().map(|events| &events.sinks[..]).unwrap_or_default();
+        let policies = Policies::new(settings.policies, settings.keys, tokens, readiness.clone());
+        let policies = policies.with_sinks(sinks);
+        let findings = policies.load(&telemetry);
         let ledger = match (settings.audit, &store) {
             (Some(audit), Some(store)) => Some(state::ledger(audit, store, &policies, &telemetry)?),
             _ => None,
@@ -123,6 +131,20 @@ impl Server {
             }
             _ => (None, None, None),
         };
+        let in_force = policies.store();
+        let reveal = Reveal::new(RevealParts {
+            identifier: Arc::clone(&identifier),
+            in_force: Box::new(move || {
+                let current = in_force.current()?;
+                let (set, keys) = (current.snapshot.shared_set(), current.snapshot.keys());
+                Some(reveal::InForce { set, revision: current.revision.clone(), keys })
+            }),
+            map: token_map.clone(),
+            ledger: ledger.clone(),
+            settings: settings.reveal,
+            telemetry: telemetry.clone(),
+        });
+        let correlation_header = settings.telemetry.correlation_header;
         let score_events =
             recorder.as_ref().map(|recorder| (recorder.journal.clone(), recorder.readers.clone()));
         let scores = Scores::start(ScoreParts {
@@ -131,7 +153,7 @@ impl Server {
             policies: policies.clone(),
             crm: Arc::clone(&crm),
             settings: settings.scores,
-            correlation_header: settings.telemetry.correlation_header.clone(),
+            correlation_header: correlation_header.clone(),
             largest_answer: settings.limits.hold,
             telemetry: telemetry.clone(),
         })
@@ -146,7 +168,7 @@ impl Server {
             scores: scores.keeper,
             configure: Some(scores.configure),
             limits: settings.limits,
-            correlation_header: settings.telemetry.correlation_header,
+            correlation_header: correlation_header.clone(),
             telemetry: telemetry.clone(),
             ledger: ledger.clone(),
         });
@@ -175,7 +197,8 @@ impl Server {
             ledger.clone(),
             Some(Arc::new(Pages(scores.desk))),
         )
-        .with_workflows(pages);
+        .with_workflows(pages)
+        .with_reveal(reveal, correlation_header);
         Ok(Self {
             app,
             policies,
@@ -191,6 +214,7 @@ impl Server {
             readiness,
             telemetry,
             ledger,
+            token_map,
             limits,
             drain: settings.drain,
         })
@@ -258,6 +282,9 @@ impl Server {
         drop(end_admin);
         let _ = admin.await;
         policies.abort();
+        if let Some(map) = self.token_map {
+            let _ = tokio::task::spawn_blocking(move || map.close()).await;
+        }
         if let Some(ledger) = self.ledger {
             // Waits for the disk, so not on a thread that serves.
             let _ = tokio::task::spawn_blocking(move || ledger.close()).await;

@@ -45,8 +45,8 @@ pub use self::exchange::{Exchange, Moment, Written};
 pub use self::happening::{
     AuditCheckpoint, AuditDamaged, AuditDropped, AuditStopped, AuditWorksAgain, AuditWritten,
     Draining, IdentityAsked, ListenerStarted, LogLevelChanged, PolicyReloadFailed, PolicyReloaded,
-    Purpose, SpansLost, SpansTakenAgain, Stopped, StoreCommitted, StoreFailed, StoreHealth,
-    WriteReported,
+    Purpose, RevealAsked, RevealOutcome, SpansLost, SpansTakenAgain, Stopped, StoreCommitted,
+    StoreFailed, StoreHealth, TokenMapChanged, TokenMapOutcome, WriteReported,
 };
 pub use self::label::{HttpVersion, Method, StatusClass};
 pub use self::memory::MemoryLog;

@@ -158,6 +158,7 @@ fn plan(case: &Case) -> Plan {
                 "thing".to_owned(),
                 RoleResource { default: None, entries: entries(rules) },
             )]),
+            reveal: BTreeMap::new(),
         })
         .collect();
     let global = Global { entries: entries(&case.global), ..Global::default() };

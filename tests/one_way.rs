@@ -38,6 +38,8 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
     ("workflow", WORKFLOW),
     ("deed", &["json", "condition", "policy", "config", "event", "workflow"]),
+    ("token_map", &["mask", "config", "telemetry", "store"]),
+    ("reveal", &["mask", "policy", "config", "identity", "telemetry", "audit", "token_map"]),
     ("admin", ADMIN),
     ("proxy", PROXY),
     ("server", &[]),
@@ -56,12 +58,15 @@ const ADMIN: &[&str] = &[
     "problem",
     "policy",
     "config",
+    "correlation",
+    "identity",
     "telemetry",
     "store",
     "audit",
     "event",
     "workflow",
     "deed",
+    "reveal",
 ];
 
 /// The street goes through nearly every room. It names `diagnostic` because a snapshot that does not
@@ -84,6 +89,7 @@ const PROXY: &[&str] = &[
     "audit",
     "event",
     "deed",
+    "token_map",
 ];
 
 /// They wire everything together, so they may name every room above them; their lists stay empty.
@@ -113,6 +119,7 @@ const PURE_CRATES: &[&str] = &[
     "sha2",
     "simdutf8",
     "strsim",
+    "subtle",
     "thiserror",
     "time",
     "wide",

@@ -119,13 +119,18 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// The address of ours that a client reached.
+/// The two ends of a connection.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct LocalAddress(pub(super) Option<SocketAddr>);
+pub(super) struct Ends {
+    /// The address of ours that the client reached.
+    pub(super) reached: Option<SocketAddr>,
+    /// The client's own.
+    pub(super) peer: SocketAddr,
+}
 
-impl Connected<IncomingStream<'_, Connections>> for LocalAddress {
+impl Connected<IncomingStream<'_, Connections>> for Ends {
     fn connect_info(stream: IncomingStream<'_, Connections>) -> Self {
-        Self(stream.io().stream.local_addr().ok())
+        Self { reached: stream.io().stream.local_addr().ok(), peer: *stream.remote_addr() }
     }
 }
 

@@ -195,6 +195,9 @@ async fn the_token_is_asked_for() {
         "Authorization: Basic s3cret-token",
         "Authorization: s3cret-token",
         "Authorization: Bearer s3cret-token\nAuthorization: Bearer s3cret-token",
+        "X-Fieldgate-Admin-Token: wrong",
+        "X-Fieldgate-Admin-Token: wrong\nAuthorization: Bearer s3cret-token",
+        "X-Fieldgate-Admin-Token: s3cret-token\nX-Fieldgate-Admin-Token: s3cret-token",
     ] {
         let answer = server.send(&format!("{metrics}\n{credentials}")).await;
         check_problem(&answer, 401, kind);
@@ -204,6 +207,13 @@ async fn the_token_is_asked_for() {
     for page in ["/", "/nowhere", "/livez/", "/readyz/x"] {
         check_problem(&server.get(page).await, 401, kind);
     }
+    // Where `Authorization` says who else asks, the token has a header of its own.
+    let reveal = "POST /api/v1/reveal HTTP/1.1\nHost: localhost\nContent-Length: 0";
+    let caller = format!("{reveal}\nAuthorization: Bearer a-caller");
+    check_problem(&server.send(&caller).await, 401, kind);
+    let both = format!("{caller}\nX-Fieldgate-Admin-Token: s3cret-token");
+    let kind_here = "urn:fieldgate:problem:reveal_unavailable";
+    check_problem(&server.send(&both).await, 503, kind_here);
     for scheme in ["Bearer", "bearer"] {
         let request = format!("{metrics}\nAuthorization: {scheme} s3cret-token");
         assert_eq!(server.send(&request).await.status, 200);

@@ -17,6 +17,8 @@ const TIMESTAMP: &[BorrowedFormatItem<'_>] =
 pub enum Kind {
     /// An answer to a known caller, or that there was none.
     Answer,
+    /// A mask that somebody asked to turn back into its value.
+    Reveal,
     /// Older entries were removed because their time was over.
     Retention,
     /// The ledger was found damaged when it was opened.
@@ -131,6 +133,12 @@ impl AuditEntry {
 
     /// An entry of the ledger about itself.
     pub(super) fn about_itself(kind: Kind, reason: String, now: OffsetDateTime) -> Self {
+        Self { reason: Some(reason), ..Self::blank(kind, now) }
+    }
+
+    /// An entry that says nothing yet.
+    #[must_use]
+    pub fn blank(kind: Kind, now: OffsetDateTime) -> Self {
         Self {
             time: timestamp(now),
             kind,
@@ -149,7 +157,7 @@ impl AuditEntry {
             route: None,
             status: None,
             outcome: None,
-            reason: Some(reason),
+            reason: None,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::config;
 use crate::diagnostic::{Finding, count, render};
 use crate::mask::{self, KeyRing};
 use crate::policy::{self, PolicySet};
-use crate::proxy::Governance;
+use crate::proxy::{Governance, Tokens};
 
 const AFTER: &str = concat!(
     heading!("Examples"),
@@ -122,7 +122,7 @@ fn check_folder(folder: &Path) -> Checked {
     let mut checked = Checked::default();
     // Which key ring there will be is the configuration's business.
     if let Some(set) = checked.read_policies(folder) {
-        let prepared = Governance::prepare(set, None).err().unwrap_or_default();
+        let prepared = Governance::prepare(set, None, Tokens::Forgotten).err().unwrap_or_default();
         let not_about_keys = |finding: &Finding| finding.code() != "plan::key_missing";
         checked.findings.extend(prepared.into_iter().filter(not_about_keys));
     }
@@ -138,19 +138,27 @@ fn check_config(path: &Path) -> Checked {
         }
         Ok(loaded) => {
             checked.findings = loaded.warnings;
-            let keys = loaded.settings.keys.as_deref().map(mask::load).transpose();
-            checked.check_with_keys(&loaded.settings.policies, keys);
+            let settings = &loaded.settings;
+            let keys = settings.keys.as_deref().map(mask::load).transpose();
+            let has_map = settings.data_dir.is_some();
+            let tokens = if has_map { Tokens::Forgotten } else { Tokens::Impossible };
+            checked.check_with_keys(&settings.policies, keys, tokens);
         }
     }
     checked
 }
 
 impl Checked {
-    fn check_with_keys(&mut self, folder: &Path, keys: Result<Option<KeyRing>, Vec<Finding>>) {
+    fn check_with_keys(
+        &mut self,
+        folder: &Path,
+        keys: Result<Option<KeyRing>, Vec<Finding>>,
+        tokens: Tokens,
+    ) {
         let set = self.read_policies(folder);
         match (set, keys) {
             (Some(set), Ok(keys)) => {
-                let prepared = Governance::prepare(set, keys.map(Arc::new));
+                let prepared = Governance::prepare(set, keys.map(Arc::new), tokens);
                 self.findings.extend(prepared.err().unwrap_or_default());
             }
             (None, Ok(_)) => {}

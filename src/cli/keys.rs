@@ -1,5 +1,8 @@
 //! `fieldgate keys`: key ring files.
 
+mod change;
+mod list;
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,10 +16,10 @@ use super::exit::{Exit, Failed};
 use super::{heading, terminal};
 use crate::mask::{KeyId, KeyRing};
 
-/// Make key ring files
+/// Make key ring files, and change the keys in them
 ///
 /// The strategies `hash`, `encrypt` and `tokenize` need a key. `keys:` in the configuration names
-/// the file that holds it.
+/// the file that holds it. A running Fieldgate takes a changed file over by itself.
 #[derive(Debug, Args)]
 pub(super) struct Keys {
     #[command(subcommand)]
@@ -26,6 +29,10 @@ pub(super) struct Keys {
 #[derive(Debug, Subcommand)]
 enum KeysCommand {
     New(New),
+    Rotate(change::Rotate),
+    Activate(change::Activate),
+    Retire(change::Retire),
+    List(list::List),
 }
 
 const AFTER_NEW: &str = concat!(
@@ -41,8 +48,8 @@ const AFTER_NEW: &str = concat!(
 /// Make a key ring with one new random key
 ///
 /// Prints it, or writes it to a file that only its owner can read (mode 0600). A file that exists
-/// is never overwritten: whoever loses a key cannot reverse what it has masked. To rotate, add the
-/// new key to the ring that you have, and name it in `active`.
+/// is never overwritten: whoever loses a key cannot reverse what it has masked. For a new key in a
+/// ring that you have there is `fieldgate keys rotate`.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_NEW)]
 struct New {
@@ -56,7 +63,13 @@ struct New {
 
 impl Keys {
     pub(super) fn execute(self) -> Result<Exit, Failed> {
-        let KeysCommand::New(new) = self.command;
+        let new = match self.command {
+            KeysCommand::New(new) => new,
+            KeysCommand::Rotate(rotate) => return rotate.execute(),
+            KeysCommand::Activate(activate) => return activate.execute(),
+            KeysCommand::Retire(retire) => return retire.execute(),
+            KeysCommand::List(list) => return list.execute(),
+        };
         let ring = new_ring(&new.id);
         match &new.out {
             None => terminal::print(ring.expose_secret())?,

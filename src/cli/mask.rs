@@ -20,7 +20,7 @@ use crate::json::Refusal;
 use crate::json::filter::{FilterLimits, Tally};
 use crate::mask::{self, KeyRing, Strategy};
 use crate::policy::{self, PolicySet};
-use crate::proxy::{AnswerFilter, Governance};
+use crate::proxy::{AnswerFilter, Governance, Tokens};
 use route::RequestLine;
 
 /// How much is read at once.
@@ -85,7 +85,7 @@ impl Mask {
         if keys.is_none() {
             require_no_key(&set)?;
         }
-        let governance = Governance::prepare(set, keys).map_err(|findings| {
+        let governance = Governance::prepare(set, keys, Tokens::Forgotten).map_err(|findings| {
             terminal::tell_findings(&findings);
             Failed::told(Exit::Findings)
         })?;

@@ -51,6 +51,10 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// The audit ledger; there is a `data_dir` where it is set.
     pub audit: Option<Audit>,
+    /// The values behind tokens of `tokenize: { vault: true }`.
+    pub token_map: TokenMap,
+    /// How often callers may turn masks back into values.
+    pub reveal: Reveal,
     /// How leads are read to be scored, when no client reads them.
     pub scores: Scores,
     /// What is told of observed writes; there is a `data_dir` where it is set.
@@ -376,6 +380,34 @@ impl Default for Audit {
     fn default() -> Self {
         let keep = Duration::from_secs(365 * 24 * 3600);
         Self { mode: AuditMode::BestEffort, keep, queue: 4096 }
+    }
+}
+
+/// Bounds of the token map. It is kept where there is a `data_dir`.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenMap {
+    /// How long a value is kept after it was last masked.
+    pub keep: Duration,
+    /// Most values kept.
+    pub entries: u64,
+}
+
+impl Default for TokenMap {
+    fn default() -> Self {
+        Self { keep: Duration::from_secs(730 * 24 * 3600), entries: 1_000_000 }
+    }
+}
+
+/// Bounds on turning masks back into values.
+#[derive(Debug, Clone, Copy)]
+pub struct Reveal {
+    /// Questions of one caller in a minute, refused ones included.
+    pub per_minute: u32,
+}
+
+impl Default for Reveal {
+    fn default() -> Self {
+        Self { per_minute: 60 }
     }
 }
 

@@ -287,6 +287,8 @@ workflows:
   feed: { keep: 10 }
   webhooks: { secrets: [keys/whsec], allow: [hooks.internal], timeout: 2s }
   exports: { folder: data, link: "https://files.example/x/", attach: 1MiB, notify: pager, rows: 1000, keep: 1d }
+token_map: { keep: 90d, entries: 5000 }
+reveal: { per_minute: 7 }
 scores:
   service:
     - { company: acme, header: X-Api-Key, value: { file: keys/short } }
@@ -559,6 +561,8 @@ workflows:
   feed: { qqqqqqqqqqqqqqqqqqq: 1 }
   webhooks: { qqqqqqqqqqqqqqqqqqq: 1 }
   exports: { qqqqqqqqqqqqqqqqqqq: 1 }
+token_map: { qqqqqqqqqqqqqqqqqqq: 1 }
+reveal: { qqqqqqqqqqqqqqqqqqq: 1 }
 events:
   qqqqqqqqqqqqqqqqqqq: 1
   retention: { qqqqqqqqqqqqqqqqqqq: 1 }

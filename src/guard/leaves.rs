@@ -138,7 +138,8 @@ fn spell<'v>(
 fn decide(walk: &mut Walk<'_>, field: &Field, spelled: &Spelled<'_>) -> Fate {
     let recognised = match (&field.text, spelled.place.spot) {
         (Some(text), Some(spot)) => walk.registry.recognise(spot, text),
-        _ => Text::Plain,
+        (Some(text), None) => walk.registry.by_form(text),
+        (None, _) => Text::Plain,
     };
     if spelled.is_open {
         return match recognised {
@@ -149,6 +150,13 @@ fn decide(walk: &mut Walk<'_>, field: &Field, spelled: &Spelled<'_>) -> Fate {
                 tree.and_then(|tree| display(&tree.root)).map_or(Fate::Drop, Fate::Put)
             }
             Text::Mask { value: None } => returned(walk, spelled),
+            Text::Vaulted(token) => match walk.looked_up(token) {
+                Some(value) => {
+                    let tree = Tree::parse(&value).ok();
+                    tree.and_then(|tree| display(&tree.root)).map_or(Fate::Drop, Fate::Put)
+                }
+                None => Fate::Keep,
+            },
             Text::Foreign => {
                 walk.mask_violation(None);
                 Fate::Keep

@@ -132,7 +132,6 @@ impl<'t> Tree<'t> {
     }
 
     /// The text of a value of this tree.
-    #[cfg(test)]
     pub(super) fn raw(&self, value: &Value) -> &'t [u8] {
         self.text.get(value.start..value.end).unwrap_or_default()
     }

@@ -228,8 +228,12 @@ mod tests {
             origin: origin.clone(),
         };
         let here = RoleResource { default: None, entries: entries.iter().map(entry).collect() };
-        let role =
-            Role { name: "r".into(), default, resources: [("lead".to_owned(), here)].into() };
+        let role = Role {
+            name: "r".into(),
+            default,
+            resources: [("lead".to_owned(), here)].into(),
+            reveal: std::collections::BTreeMap::new(),
+        };
         let scope = Scope { resource: &resource, route: &resource.routes[0] };
         Plan::compile(Some(scope), &[&role], &Global::default(), Purpose::Write).unwrap()
     }

@@ -15,7 +15,7 @@ use super::patch;
 use super::splice::Outcome;
 use super::tree::Tree;
 use super::violations::{Careful, examine};
-use super::write_back::{Known, Pair, Registry};
+use super::write_back::{Known, LookedUp, Pair, Registry, Vaulted};
 use super::{Form, Unreadable};
 use crate::json::navigate::Navigator as _;
 use crate::json::path::FieldPath;
@@ -41,6 +41,8 @@ pub struct Rights<'a> {
     pub keys: Option<&'a KeyRing>,
     /// The caller's company.
     pub tenant: &'a str,
+    /// The values behind tokens of the token map.
+    pub vaulted: &'a LookedUp,
 }
 
 /// What a write does to the record at its path.
@@ -110,6 +112,8 @@ pub enum Denied {
     Unreadable(Unreadable),
     /// A form field asks for another method.
     MethodOverride,
+    /// It cannot be decided before the values behind these tokens are looked up.
+    Vaulted(Vec<Vaulted>),
 }
 
 impl From<Unreadable> for Denied {
@@ -136,7 +140,10 @@ pub fn look(rights: &Rights<'_>, form: &Form, update: Update, body: &[u8]) -> Re
                     return Err(denied);
                 }
                 Ok(Settled { body: None, reported, .. }) => (!reported.is_empty(), false),
-                Ok(_) | Err(Denied::NotWritable(_) | Denied::MaskedValue(_)) => (true, true),
+                Ok(_)
+                | Err(Denied::NotWritable(_) | Denied::MaskedValue(_) | Denied::Vaulted(_)) => {
+                    (true, true)
+                }
             }
         }
     };
@@ -175,7 +182,16 @@ pub fn settle(
         Known::Record(current) => Some(current.records),
         Known::Absent | Known::Unknown => None,
     };
-    let registry = Registry { plan: rights.registry, keys: rights.keys, tenant: rights.tenant };
+    let record = pair.as_ref().zip(records).and_then(|(pair, records)| {
+        let record = pair.real.one(records)?;
+        rights.registry.record_id.as_ref()?.id_in(pair.real.raw(record))
+    });
+    let registry = Registry {
+        plan: rights.registry,
+        keys: rights.keys,
+        tenant: rights.tenant,
+        record: record.as_deref(),
+    };
     let mut walk = Walk::new(rights, registry, update, form, is_known);
     let body = match form {
         Form::Json | Form::MergePatch | Form::JsonApi => {

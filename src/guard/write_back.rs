@@ -4,11 +4,13 @@
 //! against what it sends: equal, it means "as it is", and the value of the CRM stays. Only what was
 //! shown is ever compared: if the real value counted as well, a write would tell who guesses right.
 
+use std::collections::HashMap;
+
 use super::equal::equal;
 use super::tree::{Content, Tree, Value};
 use crate::json::navigate::{Action, Navigator as _};
 use crate::json::path::FieldPath;
-use crate::mask::{KeyRing, Recognised, Strategy, may_be_mask};
+use crate::mask::{KeyRing, Recognised, Strategy, VaultToken, may_be_mask};
 use crate::policy::plan::{MaskSlot, Plan};
 
 /// A record as it is now: the whole answer of a fresh read by the caller.
@@ -33,6 +35,19 @@ pub enum Known<'a> {
     Unknown,
 }
 
+/// A token of the token map in a write, and the field that it was made for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Vaulted {
+    /// As in [`MaskSlot::field`].
+    pub field: String,
+    /// The token.
+    pub token: VaultToken,
+}
+
+/// The values behind tokens of the token map, as far as they were looked up: JSON text, or `None`
+/// where the map has none.
+pub type LookedUp = HashMap<Vaulted, Option<Vec<u8>>>;
+
 /// The two readings of the current record, as trees.
 #[derive(Debug)]
 pub(super) struct Pair<'a> {
@@ -56,6 +71,8 @@ pub(super) struct Registry<'a> {
     pub(super) plan: &'a Plan,
     pub(super) keys: Option<&'a KeyRing>,
     pub(super) tenant: &'a str,
+    /// The id of the record that is written; `None` where there is none, or nobody knows it.
+    pub(super) record: Option<&'a str>,
 }
 
 /// A place in a record, for [`Registry`].
@@ -69,6 +86,8 @@ pub(super) enum Text {
     /// A mask of this field. `value` is the JSON text behind it, where the policy lets it be turned
     /// back.
     Mask { value: Option<Vec<u8>> },
+    /// A mask of this field whose value stands in the token map, and may be turned back into it.
+    Vaulted(Vaulted),
     /// A mask of another field, tenant or key.
     Foreign,
 }
@@ -95,12 +114,18 @@ impl Registry<'_> {
 
     /// What a text is that stands where the caller may write.
     pub(super) fn recognise(&self, spot: Spot, text: &str) -> Text {
-        let (Some(entry), Some(keys)) = (self.entry(spot), self.keys) else { return Text::Plain };
+        let (Some(entry), Some(keys)) = (self.entry(spot), self.keys) else {
+            return self.by_form(text);
+        };
         if !entry.strategy.needs_key() {
-            return Text::Plain;
+            return self.by_form(text);
         }
-        match keys.recognise(text, self.tenant, &entry.field) {
+        match keys.recognise(text, self.tenant, &entry.field, self.record) {
             Recognised::Value(value) => Text::Mask { value: entry.detokenize.then_some(value) },
+            Recognised::Vaulted(token) if entry.detokenize => {
+                Text::Vaulted(Vaulted { field: entry.field.clone(), token })
+            }
+            Recognised::Vaulted(_) => Text::Mask { value: None },
             Recognised::Foreign => Text::Foreign,
             Recognised::NoMask if entry.strategy == Strategy::Hash => {
                 let quoted = format!("\"{text}\"");
@@ -112,6 +137,13 @@ impl Registry<'_> {
             }
             Recognised::NoMask => Text::Plain,
         }
+    }
+
+    /// What a text is that stands where no field has masks of its own. A mask of some other field is
+    /// nothing that anybody means to store there.
+    pub(super) fn by_form(&self, text: &str) -> Text {
+        let is_mask = self.keys.is_some_and(|keys| keys.is_mask_by_form(text));
+        if is_mask { Text::Foreign } else { Text::Plain }
     }
 
     /// Whether a value could be a mask of the field, where the current value is not known.
@@ -163,12 +195,15 @@ impl Registry<'_> {
     /// twice, and keys rotate between a read and a write.
     fn is_mask_of(&self, spot: Spot, text: &str, real: &Value) -> bool {
         let (Some(entry), Some(keys)) = (self.entry(spot), self.keys) else { return false };
-        match keys.recognise(text, self.tenant, &entry.field) {
+        match keys.recognise(text, self.tenant, &entry.field, self.record) {
             // Encryption hides which values are equal. If only the right one counted, a write
             // would tell; so whatever was encrypted for this field means "as it is".
             Recognised::Value(_) if entry.strategy == Strategy::Encrypt => true,
             Recognised::Value(value) => {
                 Tree::parse(&value).is_ok_and(|tree| equal(&tree.root, real))
+            }
+            Recognised::Vaulted(token) => {
+                keys.is_token_of(&token, &compact(real), self.tenant, &entry.field)
             }
             Recognised::Foreign => false,
             Recognised::NoMask => {

@@ -362,6 +362,12 @@ impl<J: Judge> Machine<J> {
         Place { positions, context: ruling.context, verdict: ruling.verdict }
     }
 
+    /// Whether values are held because a pattern can only be matched over all of them. If not, they
+    /// are held for what stands in them, and the tables know what to do.
+    fn holds_to_match(&self) -> bool {
+        self.patterns.iter().any(|(pattern, _)| pattern.held.is_some())
+    }
+
     /// The names and the index selectors that matter below a place.
     fn selectors_below(&self, place: &Place<J::Context>) -> (Vec<String>, Vec<Selector>) {
         let (mut names, mut indices) = (Vec::new(), Vec::new());
@@ -407,7 +413,7 @@ impl<J: Judge> Automaton<J> {
         table: &mut Table<J::Context>,
     ) -> Result<State, TooComplex> {
         let is_walked = place.verdict.container == Action::Keep || place.verdict.watch.below;
-        if !is_walked || place.verdict.holds {
+        if !is_walked || (place.verdict.holds && machine.holds_to_match()) {
             // Nobody looks below; the state leads to itself.
             let own = table.number(place.clone())?;
             return Ok(State {
@@ -602,6 +608,14 @@ impl<J: Judge> Navigator for Arc<Automaton<J>> {
         observer: &mut dyn Observer,
         out: &mut Vec<u8>,
     ) -> Result<Tally, Refusal> {
+        if !self.machine.holds_to_match() {
+            // It was held for its id: the tables know the rest.
+            let mut filter =
+                Filter::observed(Resumed { at: *state, tables: self }, replacer, observer, limits);
+            filter.push(raw, out)?;
+            filter.finish(out)?;
+            return Ok(filter.tally().clone());
+        }
         let start = self.holding.get(state).ok_or(Refusal::ReplacementFailed)?;
         let matches = HeldMatches::find(&self.machine.patterns, raw)?;
         let navigator = HeldNavigator { machine: &self.machine, start, matches };
@@ -609,6 +623,41 @@ impl<J: Judge> Navigator for Arc<Automaton<J>> {
         filter.push(raw, out)?;
         filter.finish(out)?;
         Ok(filter.tally().clone())
+    }
+}
+
+/// The tables again, from a place on whose value is not held any more.
+struct Resumed<'a, J: Judge> {
+    at: StateId,
+    tables: &'a Arc<Automaton<J>>,
+}
+
+impl<J: Judge> Navigator for Resumed<'_, J> {
+    type State = StateId;
+
+    fn root(&self) -> StateId {
+        self.at
+    }
+
+    fn member(&self, parent: &StateId, name: &[u8]) -> StateId {
+        self.tables.member(parent, name)
+    }
+
+    fn element(&self, parent: &StateId, index: u64) -> StateId {
+        self.tables.element(parent, index)
+    }
+
+    fn verdict(&self, state: &StateId) -> Verdict {
+        // No place holds inside of one that was held.
+        Verdict { holds: false, ..self.tables.verdict(state) }
+    }
+
+    fn passes(&self, state: &StateId) -> bool {
+        self.tables.passes(state)
+    }
+
+    fn is_inert(&self, state: &StateId) -> bool {
+        self.tables.is_inert(state)
     }
 }
 

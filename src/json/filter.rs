@@ -36,6 +36,12 @@ pub trait Replacer {
     /// Appends one JSON value to `out`, in place of `raw`: a scalar as it was written, or a
     /// container without white space between its tokens.
     fn replace(&mut self, slot: Slot, raw: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal>;
+
+    /// The values that come next stand in this record, which was held whole.
+    fn record_begins(&mut self, _raw: &[u8]) {}
+
+    /// That record has ended.
+    fn record_ends(&mut self) {}
 }
 
 /// Is told what the filter comes by. What it learns has not been filtered, so it must go nowhere
@@ -245,6 +251,11 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
     #[must_use]
     pub fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// Who makes the replacements.
+    pub fn replacer(&mut self) -> &mut R {
+        &mut self.replacer
     }
 
     /// Who is told of watched places.
@@ -724,6 +735,7 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
         self.hold(rest)?;
         let raw = std::mem::take(&mut self.captured);
         let state = self.here.take().ok_or(Refusal::InvalidJson)?;
+        self.replacer.record_begins(&raw);
         let tally = self.navigator.filter_held(
             &state,
             &raw,
@@ -732,6 +744,7 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
             &mut self.observer,
             cursor.out,
         )?;
+        self.replacer.record_ends();
         self.tally.add(&tally);
         self.mode = Mode::Walk;
         cursor.done = end;
@@ -742,6 +755,14 @@ impl<N: Navigator, R: Replacer, O: Observer> Filter<N, R, O> {
 impl<R: Replacer + ?Sized> Replacer for &mut R {
     fn replace(&mut self, slot: Slot, raw: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         (**self).replace(slot, raw, out)
+    }
+
+    fn record_begins(&mut self, raw: &[u8]) {
+        (**self).record_begins(raw);
+    }
+
+    fn record_ends(&mut self) {
+        (**self).record_ends();
     }
 }
 

@@ -16,6 +16,12 @@ pub(super) enum Purpose {
     Hash,
     Encrypt,
     Tokenize,
+    /// Tokens whose values stand in the token map.
+    Vault,
+    /// The tag that such a token carries.
+    VaultTag,
+    /// The values in the token map.
+    VaultSeal,
 }
 
 impl Purpose {
@@ -24,6 +30,9 @@ impl Purpose {
             Self::Hash => "hash",
             Self::Encrypt => "encrypt",
             Self::Tokenize => "tokenize",
+            Self::Vault => "vault",
+            Self::VaultTag => "vault tag",
+            Self::VaultSeal => "vault seal",
         }
     }
 }
@@ -52,13 +61,18 @@ impl Binding<'_> {
         Ok(key)
     }
 
-    /// What `encrypt` and `tokenize` authenticate beside the value.
+    /// What `tokenize` authenticates beside the value, and `encrypt` outside of records.
     ///
-    /// The derived key already binds tenant and field. Whatever is to bind a value more closely,
-    /// such as its record, becomes a further part behind these two.
+    /// The derived key already binds tenant and field.
     pub(super) fn associated_data(&self) -> Box<[u8]> {
         length_prefixed(&[self.tenant, self.field]).into_boxed_slice()
     }
+}
+
+/// `bound` with a further part, which binds a value to its record. Behind its length like the
+/// others, so that it cannot be taken for the end of one.
+pub(super) fn of_record(bound: &[u8], record: &str) -> Vec<u8> {
+    [bound, &length_prefixed(&[record])].concat()
 }
 
 /// The parts, each behind its length as eight bytes, so that no two lists of parts look alike.
@@ -88,6 +102,9 @@ mod tests {
             key("acme", "lead.phone", Purpose::Hash),
             key("globex", "lead.email", Purpose::Hash),
             key("", "lead.email", Purpose::Hash),
+            key("acme", "lead.email", Purpose::Vault),
+            key("acme", "lead.email", Purpose::VaultTag),
+            key("acme", "lead.email", Purpose::VaultSeal),
         ];
         for (at, one) in keys.iter().enumerate() {
             assert!(!keys[at + 1..].contains(one), "key {at} has a twin");

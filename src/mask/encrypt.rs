@@ -1,14 +1,17 @@
 //! `encrypt`: AES-256-GCM-SIV (RFC 8452) of the value's JSON text, so that its type survives.
 //!
 //! The text is `enc:`, the key id, `.` and, in base64url without padding, nonce (12 bytes),
-//! ciphertext and tag (16 bytes). Equal values look different each time; the length shows.
+//! ciphertext and tag (16 bytes). Equal values look different each time; the length shows. A value
+//! of a record is bound to it: what was encrypted in one record cannot be decrypted for another.
+
+use std::borrow::Cow;
 
 use aes_gcm_siv::aead::AeadInOut;
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit, Nonce, Tag};
 use data_encoding::BASE64URL_NOPAD;
 
 use super::MaskError;
-use super::binding::{Binding, Purpose};
+use super::binding::{Binding, Purpose, of_record};
 use super::ring::Key;
 
 /// How an encrypted value begins.
@@ -34,10 +37,11 @@ impl Sealer {
         })
     }
 
-    /// Appends the encrypted `raw` as a JSON string.
+    /// Appends the encrypted `raw` of this record as a JSON string.
     pub(super) fn write(
         &self,
         raw: &[u8],
+        record: Option<&str>,
         nonce: [u8; NONCE_BYTES],
         out: &mut Vec<u8>,
     ) -> Result<(), MaskError> {
@@ -47,7 +51,7 @@ impl Sealer {
         let (_, text) = sealed.split_at_mut(NONCE_BYTES);
         let tag = self
             .cipher
-            .encrypt_inout_detached(&Nonce::from(nonce), &self.associated_data, text.into())
+            .encrypt_inout_detached(&Nonce::from(nonce), &self.bound_to(record), text.into())
             .map_err(|_| MaskError::CipherRefused)?;
         sealed.extend_from_slice(&tag);
 
@@ -58,7 +62,14 @@ impl Sealer {
         Ok(())
     }
 
-    fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, MaskError> {
+    fn bound_to(&self, record: Option<&str>) -> Cow<'_, [u8]> {
+        match record {
+            None => Cow::Borrowed(&self.associated_data),
+            Some(record) => Cow::Owned(of_record(&self.associated_data, record)),
+        }
+    }
+
+    fn open(&self, sealed: &[u8], record: Option<&str>) -> Result<Vec<u8>, MaskError> {
         let (nonce, rest) =
             sealed.split_first_chunk::<NONCE_BYTES>().ok_or(MaskError::NotReversible)?;
         let (text, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(MaskError::NotReversible)?;
@@ -66,7 +77,7 @@ impl Sealer {
         self.cipher
             .decrypt_inout_detached(
                 &Nonce::from(*nonce),
-                &self.associated_data,
+                &self.bound_to(record),
                 text.as_mut_slice().into(),
                 &Tag::from(*tag),
             )
@@ -79,11 +90,19 @@ impl Sealer {
 pub(super) fn reveal<'k>(
     body: &str,
     binding: &Binding<'_>,
+    record: Option<&str>,
     find: impl Fn(&str) -> Option<&'k Key>,
 ) -> Result<Vec<u8>, MaskError> {
     let (id, encoded) = body.split_once('.').ok_or(MaskError::NotReversible)?;
     let sealed =
         BASE64URL_NOPAD.decode(encoded.as_bytes()).map_err(|_| MaskError::NotReversible)?;
     let key = find(id).ok_or(MaskError::UnknownKey)?;
-    Sealer::new(key, binding)?.open(&sealed)
+    Sealer::new(key, binding)?.open(&sealed, record)
+}
+
+/// The id of the key that a text with the whole form of an encrypted value names.
+pub(super) fn key_named(text: &str) -> Option<String> {
+    let (id, encoded) = text.strip_prefix(PREFIX)?.split_once('.')?;
+    let sealed = BASE64URL_NOPAD.decode(encoded.as_bytes()).ok()?;
+    (sealed.len() > NONCE_BYTES + TAG_BYTES).then(|| id.to_owned())
 }

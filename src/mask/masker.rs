@@ -18,6 +18,7 @@ use super::partial;
 use super::ring::Key;
 use super::strategy::{JsonReplacement, Partial, Strategy};
 use super::tokenize::Tokenizer;
+use super::vault::{Minted, Minter};
 
 /// Masks the values of one field of one tenant. Cheap to clone, shared between threads.
 #[derive(Clone)]
@@ -35,6 +36,7 @@ enum Form {
     Fixed(Box<[u8]>),
     Encrypt(Sealer),
     Tokenize(Tokenizer),
+    Vault(Minter),
 }
 
 impl Masker {
@@ -47,7 +49,7 @@ impl Masker {
             Strategy::Partial(options) => Form::Partial(options.clone()),
             Strategy::Redact { text } => Form::Fixed(json_string(text)),
             Strategy::Typed(replacement) => Form::Fixed(json_replacement(replacement)),
-            Strategy::Hash | Strategy::Encrypt | Strategy::Tokenize => {
+            Strategy::Hash | Strategy::Encrypt | Strategy::Tokenize | Strategy::Vault => {
                 return Err(MaskError::KeysMissing);
             }
         };
@@ -63,6 +65,7 @@ impl Masker {
             Strategy::Hash => Form::Hash(Hasher::new(key, binding)?),
             Strategy::Encrypt => Form::Encrypt(Sealer::new(key, binding)?),
             Strategy::Tokenize => Form::Tokenize(Tokenizer::new(key, binding)?),
+            Strategy::Vault => Form::Vault(Minter::new(key, binding)?),
             Strategy::Partial(_) | Strategy::Redact { .. } | Strategy::Typed(_) => {
                 return Self::keyless(strategy);
             }
@@ -84,19 +87,37 @@ impl Masker {
         nonces: &mut NonceSequence,
         out: &mut Vec<u8>,
     ) -> Result<(), MaskError> {
+        self.mask_in(raw, None, nonces, out).map(|_| ())
+    }
+
+    /// [`mask`](Self::mask) for a value of the record with this id, which `encrypt` binds it to. A
+    /// token whose value must be kept in the token map comes back.
+    ///
+    /// # Errors
+    /// As [`mask`](Self::mask).
+    pub fn mask_in(
+        &self,
+        raw: &[u8],
+        record: Option<&str>,
+        nonces: &mut NonceSequence,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<Minted<'_>>, MaskError> {
         let kind = kind_of(raw)?;
         if kind == Kind::Null || raw == b"\"\"" {
             out.extend_from_slice(raw);
-            return Ok(());
+            return Ok(None);
         }
         match &*self.0 {
             Form::Hash(hasher) => hasher.write(&canonical(raw)?, out),
             Form::Partial(options) => mask_partially(options, kind, raw, out)?,
             Form::Fixed(text) => out.extend_from_slice(text),
-            Form::Encrypt(sealer) => sealer.write(raw, nonces.draw()?, out)?,
+            Form::Encrypt(sealer) => sealer.write(raw, record, nonces.draw()?, out)?,
             Form::Tokenize(tokenizer) => tokenizer.write(&canonical(raw)?, out)?,
+            Form::Vault(minter) => {
+                return Ok(Some(minter.write(canonical(raw)?.into_owned(), out)));
+            }
         }
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -109,6 +130,7 @@ impl fmt::Debug for Masker {
             Form::Fixed(_) => "fixed",
             Form::Encrypt(_) => "encrypt",
             Form::Tokenize(_) => "tokenize",
+            Form::Vault(_) => "vault",
         };
         write!(formatter, "Masker({strategy})")
     }

@@ -6,7 +6,7 @@
 
 use super::json_text::{Kind, decode, kind_of};
 use super::strategy::{JsonReplacement, Strategy};
-use super::{KeyRing, encrypt, hash, tokenize};
+use super::{KeyRing, VaultToken, encrypt, hash, tokenize};
 
 /// What a text turned out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,24 +15,48 @@ pub enum Recognised {
     NoMask,
     /// A mask of this tenant's field, and the JSON text of the value behind it.
     Value(Vec<u8>),
+    /// A token of this tenant's field whose value stands in the token map.
+    Vaulted(VaultToken),
     /// It has the form of such a mask, but its tag does not hold here: it belongs to another
-    /// tenant or field, was changed, or its key is gone.
+    /// tenant, field or record, was changed, or its key is gone or retired.
     Foreign,
 }
 
 impl KeyRing {
-    /// Says whether `text` is a mask that `encrypt` or `tokenize` made for this tenant's field.
+    /// Says whether `text` is a mask that `encrypt` or `tokenize` made for this tenant's field;
+    /// `record` is the id of the record that it stands in.
     #[must_use]
-    pub fn recognise(&self, text: &str, tenant: &str, field: &str) -> Recognised {
+    pub fn recognise(
+        &self,
+        text: &str,
+        tenant: &str,
+        field: &str,
+        record: Option<&str>,
+    ) -> Recognised {
         use super::MaskError;
         if !text.starts_with(encrypt::PREFIX) && !text.starts_with(tokenize::PREFIX) {
             return Recognised::NoMask;
         }
-        match self.reveal(text, tenant, field) {
-            Ok(value) => Recognised::Value(value),
+        match self.reveal(text, tenant, field, record) {
+            Ok(value) => return Recognised::Value(value),
+            Err(MaskError::UnknownKey | MaskError::RevealRefused) => return Recognised::Foreign,
+            Err(_) => {}
+        }
+        match self.vault_token(text, tenant, field) {
+            Ok(token) => Recognised::Vaulted(token),
             Err(MaskError::UnknownKey | MaskError::RevealRefused) => Recognised::Foreign,
             Err(_) => Recognised::NoMask,
         }
+    }
+}
+
+impl KeyRing {
+    /// Whether `text` has the whole form of an encrypted value or a token and names a key of the
+    /// ring, retired ones included. It is what may be said of a mask where nobody knows its field.
+    #[must_use]
+    pub fn is_mask_by_form(&self, text: &str) -> bool {
+        let key = encrypt::key_named(text).or_else(|| tokenize::key_named(text));
+        key.is_some_and(|id| self.facts().any(|key| key.id.as_str() == id))
     }
 }
 
@@ -48,7 +72,9 @@ pub fn may_be_mask(strategy: &Strategy, raw: &[u8]) -> bool {
     match strategy {
         Strategy::Hash => text.is_some_and(hash::has_form),
         Strategy::Encrypt => text.is_some_and(|text| text.starts_with(encrypt::PREFIX)),
-        Strategy::Tokenize => text.is_some_and(|text| text.starts_with(tokenize::PREFIX)),
+        Strategy::Tokenize | Strategy::Vault => {
+            text.is_some_and(|text| text.starts_with(tokenize::PREFIX))
+        }
         Strategy::Partial(options) => {
             text.is_some_and(|text| text.contains(options.mask_char) || text == "[REDACTED]")
         }
@@ -83,21 +109,38 @@ mod tests {
         for strategy in [Strategy::Encrypt, Strategy::Tokenize] {
             let text = masked(&strategy, "acme", "lead.email", r#""a@b.c""#);
             let expect = Recognised::Value(br#""a@b.c""#.to_vec());
-            assert_eq!(ring(&["k1", "k2"]).recognise(&text, "acme", "lead.email"), expect);
+            assert_eq!(ring(&["k1", "k2"]).recognise(&text, "acme", "lead.email", None), expect);
             for (tenant, field) in [("globex", "lead.email"), ("acme", "lead.phone"), ("", "")] {
                 assert_eq!(
-                    ring(&["k1", "k2"]).recognise(&text, tenant, field),
+                    ring(&["k1", "k2"]).recognise(&text, tenant, field, None),
                     Recognised::Foreign
                 );
             }
         }
         for text in ["", "enc:", "token_", "token_of_esteem", "enc:k1", "hash:00", "a@b.c"] {
             assert_eq!(
-                ring(&["k1", "k2"]).recognise(text, "acme", "lead.email"),
+                ring(&["k1", "k2"]).recognise(text, "acme", "lead.email", None),
                 Recognised::NoMask,
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn a_mask_is_known_by_its_form_where_its_field_is_not() {
+        let ring = ring(&["k1", "k2"]);
+        for strategy in [Strategy::Encrypt, Strategy::Tokenize, Strategy::Vault] {
+            let text = masked(&strategy, "acme", "lead.email", r#""a@b.c""#);
+            assert!(ring.is_mask_by_form(&text), "{text}");
+            assert!(!ring.is_mask_by_form(&text[..text.len() - 20]), "{text}");
+            assert!(!crate::mask::tests::ring(&["k3"]).is_mask_by_form(&text), "{text}");
+        }
+        let long = "a".repeat(60);
+        for text in ["", "enc:", "enc:k2.", "token_", "token_of_esteem", "a@b.c"] {
+            assert!(!ring.is_mask_by_form(text), "{text}");
+        }
+        assert!(!ring.is_mask_by_form(&format!("enc:{long}")));
+        assert!(!ring.is_mask_by_form(&format!("token_{long}")));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! bytes long, different from each other, wiped when dropped, and never printed.
 
 mod derived;
+mod edit;
 mod generate;
 mod load;
 mod read;
@@ -21,11 +22,12 @@ use super::strategy::Strategy;
 use super::{MaskError, Masker, encrypt, hash, tokenize};
 use crate::diagnostic::{Finding, SourceFile};
 
+pub use edit::EditError;
 pub use load::load;
 pub use secret::{SecretError, SecretSource};
 
 /// The id of a key: 1 to 16 ASCII letters and digits.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(Box<str>);
 
 /// The text is not a key id.
@@ -68,6 +70,23 @@ impl fmt::Display for KeyId {
 pub(super) struct Key {
     id: KeyId,
     secret: SecretBox<[u8; 32]>,
+    created: Option<Box<str>>,
+    /// Set once nothing that it masked counts any more. Other rooms may still check with it what
+    /// they once signed.
+    retired: Option<Box<str>>,
+}
+
+/// What may be told of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyFacts<'a> {
+    /// Its id.
+    pub id: &'a KeyId,
+    /// When it was made, as the file says.
+    pub created: Option<&'a str>,
+    /// When it was retired, as the file says.
+    pub retired: Option<&'a str>,
+    /// Whether new masks use it.
+    pub is_active: bool,
 }
 
 impl Key {
@@ -116,16 +135,23 @@ impl KeyRing {
     }
 
     /// The JSON text of the value that `encrypt` or `tokenize` turned into `text`, with whichever
-    /// key `text` names.
+    /// key `text` names. `record` is the id of the record that an encrypted value stood in.
     ///
     /// # Errors
-    /// `text` is no such mask, its key is gone, it belongs to another tenant or field, or it was
-    /// changed.
-    pub fn reveal(&self, text: &str, tenant: &str, field: &str) -> Result<Vec<u8>, MaskError> {
+    /// `text` is no such mask, its key is gone or retired, it belongs to another tenant, field or
+    /// record, or it was changed. A token of the map is no such mask, see
+    /// [`vault_token`](Self::vault_token).
+    pub fn reveal(
+        &self,
+        text: &str,
+        tenant: &str,
+        field: &str,
+        record: Option<&str>,
+    ) -> Result<Vec<u8>, MaskError> {
         let binding = Binding { tenant, field };
-        let find = |id: &str| self.keys.get(id).map(|key| &**key);
+        let find = |id: &str| self.find(id);
         if let Some(body) = text.strip_prefix(encrypt::PREFIX) {
-            return encrypt::reveal(body, &binding, find);
+            return encrypt::reveal(body, &binding, record, find);
         }
         if let Some(body) = text.strip_prefix(tokenize::PREFIX) {
             return tokenize::reveal(body, &binding, find);
@@ -137,7 +163,23 @@ impl KeyRing {
     #[must_use]
     pub fn is_hash_of(&self, text: &str, raw: &[u8], tenant: &str, field: &str) -> bool {
         let binding = Binding { tenant, field };
-        self.keys.values().any(|key| hash::is_hash_of(text, raw, key, &binding))
+        let mut keys = self.keys.values().filter(|key| key.retired.is_none());
+        keys.any(|key| hash::is_hash_of(text, raw, key, &binding))
+    }
+
+    /// The key with this id, unless it is retired.
+    pub(super) fn find(&self, id: &str) -> Option<&Key> {
+        self.keys.get(id).map(|key| &**key).filter(|key| key.retired.is_none())
+    }
+
+    /// What may be told of each key, in the order of their ids.
+    pub fn facts(&self) -> impl Iterator<Item = KeyFacts<'_>> {
+        self.keys.values().map(|key| KeyFacts {
+            id: &key.id,
+            created: key.created.as_deref(),
+            retired: key.retired.as_deref(),
+            is_active: key.id == self.active.id,
+        })
     }
 
     /// The id of the key that new masks use.

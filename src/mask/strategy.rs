@@ -16,6 +16,8 @@ pub enum Strategy {
     Encrypt,
     /// `token_` and a deterministic token, the same for the same value of a tenant's field.
     Tokenize,
+    /// `token_` and a token of one length, whose value stands in the token map.
+    Vault,
     /// A fixed JSON value, for clients that want a type kept (`as: null`, `as: 0`).
     Typed(JsonReplacement),
 }
@@ -80,16 +82,16 @@ impl Strategy {
     #[must_use]
     pub fn needs_key(&self) -> bool {
         match self {
-            Self::Hash | Self::Encrypt | Self::Tokenize => true,
+            Self::Hash | Self::Encrypt | Self::Tokenize | Self::Vault => true,
             Self::Partial(_) | Self::Redact { .. } | Self::Typed(_) => false,
         }
     }
 
-    /// Whether its masks can be turned back into values with the key.
+    /// Whether its masks can be turned back into values with the key, or the key and the token map.
     #[must_use]
     pub fn is_reversible(&self) -> bool {
         match self {
-            Self::Encrypt | Self::Tokenize => true,
+            Self::Encrypt | Self::Tokenize | Self::Vault => true,
             Self::Hash | Self::Partial(_) | Self::Redact { .. } | Self::Typed(_) => false,
         }
     }

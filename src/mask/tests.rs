@@ -1,5 +1,6 @@
 //! What every strategy promises, and the derivation fixed by known answers.
 
+mod dictionary;
 mod known_answers;
 mod promises;
 

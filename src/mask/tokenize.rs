@@ -86,3 +86,14 @@ pub(super) fn reveal<'k>(
     let key = find(id).ok_or(MaskError::UnknownKey)?;
     Tokenizer::new(key, binding)?.open(sealed)
 }
+
+/// The id of the key that a text with the whole form of a token names, whatever kind of token.
+pub(super) fn key_named(text: &str) -> Option<String> {
+    let body = text.strip_prefix(PREFIX)?;
+    let token = BASE32_NOPAD_NOCASE.decode(body.as_bytes()).ok()?;
+    let (length, rest) = token.split_first()?;
+    // The top bit tells the kinds apart.
+    let (id, sealed) = rest.split_at_checked(usize::from(length & 0x7f))?;
+    let id = std::str::from_utf8(id).ok().filter(|id| !id.is_empty())?;
+    (sealed.len() > IV_SIZE).then(|| id.to_owned())
+}

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::mode::{Combine, Mode};
 use super::set::{Entry, Field, Global, Origin, Resource, Role, Route};
+use crate::json::Selection;
 use crate::json::automaton::{
     Automaton, Found, Groups, Judge, Pattern, PatternId, Ruling, TooComplex,
 };
@@ -137,6 +138,8 @@ pub struct Plan {
     pub slots: Arc<[MaskSlot]>,
     /// What is counted, by the number in [`Note`].
     pub accounts: Arc<[Account]>,
+    /// Where a record keeps its id, which encrypted values are bound to; `None` where it has none.
+    pub record_id: Option<Selection>,
     /// The names on the way to each restricted field that is not looked for at any depth.
     restricted: Vec<Vec<String>>,
     /// Whether no role has a restriction here.
@@ -226,13 +229,19 @@ impl Plan {
         }
         let is_open = |default: &Ruled| default.mode < Mode::Mask;
         let sees_all = !builder.restricts && defaults.iter().all(is_open);
+        // An encrypted value is bound to its record, whose id may stand behind it.
+        let encrypts = builder.slots.iter().any(|slot| slot.strategy == Strategy::Encrypt)
+            && matches!(purpose, Purpose::Read | Purpose::ReadPart)
+            && (builder.masks || defaults.iter().any(|default| default.mode == Mode::Mask));
+        let record_id = scope.and_then(|scope| scope.resource.id.as_ref());
+        let record_id = record_id.and_then(Selection::new);
         let judge = PolicyJudge {
             meanings: builder.meanings,
             defaults,
             combine: scope.map_or(Combine::default(), |scope| scope.resource.combine),
             allowed: if purpose == Purpose::Write { Mode::Edit } else { Mode::View },
             tells_masks: purpose == Purpose::Registry,
-            has_held: builder.has_held,
+            has_held: builder.has_held || (encrypts && record_id.is_some()),
             watches,
         };
         let automaton = Arc::new(Automaton::compile(builder.patterns, judge)?);
@@ -240,6 +249,7 @@ impl Plan {
             automaton,
             slots: builder.slots.into(),
             accounts: builder.accounts.into(),
+            record_id,
             restricted: builder.restricted,
             sees_all,
         })
@@ -386,6 +396,8 @@ struct Builder<'a> {
     has_held: bool,
     restricted: Vec<Vec<String>>,
     restricts: bool,
+    /// Whether an entry masks.
+    masks: bool,
 }
 
 /// The slot of fields without a strategy of their own.
@@ -404,6 +416,7 @@ impl<'a> Builder<'a> {
             has_held: false,
             restricted: Vec::new(),
             restricts: false,
+            masks: false,
         }
     }
 
@@ -452,6 +465,7 @@ impl<'a> Builder<'a> {
     fn rule(&mut self, entry: &Entry) -> Ruled {
         let cause = Cause::Entry(entry.origin.clone());
         let note = self.account(entry.path.as_str(), entry.mode, cause);
+        self.masks |= entry.mode == Mode::Mask;
         Ruled { mode: entry.mode, note }
     }
 

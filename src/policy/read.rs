@@ -16,6 +16,7 @@ mod place;
 mod query;
 mod reader;
 mod resource;
+mod reveal;
 mod role;
 mod route;
 mod scoring;
@@ -104,6 +105,7 @@ pub fn read(folder: &Path, files: &[Arc<SourceFile>]) -> Read {
         drafts.read_file(relative, source, &mut findings);
     }
     findings.extend(across::faults(&drafts));
+    findings.extend(reveal::faults(&drafts));
     let assembled = scoring::assemble(&drafts);
     findings.extend(assembled.faults);
     let is_error = |finding: &Finding| finding.severity() == Severity::Error;
@@ -184,6 +186,7 @@ impl Drafts {
             .iter()
             .filter_map(|draft| Some((draft.named.name.clone(), draft.id.clone()?)))
             .collect();
+        let registries = reveal::registries(&self.resources);
         let resources = self.resources.into_iter().map(|draft| {
             let name = draft.named.name;
             let resource = Resource {
@@ -207,7 +210,8 @@ impl Drafts {
             });
             let resources: BTreeMap<_, _> = sections.collect();
             let default = draft.default.unwrap_or(default_mode);
-            (name.clone(), Arc::new(Role { name, default, resources }))
+            let reveal = reveal::rights(draft.reveal, &registries);
+            (name.clone(), Arc::new(Role { name, default, resources, reveal }))
         });
         PolicySet {
             revision,

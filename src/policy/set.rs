@@ -37,6 +37,42 @@ pub struct PolicySet {
     pub actions: Arc<Declared>,
 }
 
+impl PolicySet {
+    /// The right of a caller with these roles to turn masks of a field back into values, and the
+    /// name that the registry has for the field. `field` is that name, or the last part of it where
+    /// that is clear. Under the usual rule every role must have the right, so that no role reveals
+    /// more for being added to another; with `combine: union` one is enough.
+    #[must_use]
+    pub fn reveal_right(
+        &self,
+        roles: &[String],
+        resource: &str,
+        field: &str,
+    ) -> Option<&RevealRight> {
+        let combine = self.resources.get(resource)?.combine;
+        let mut rights = Vec::new();
+        for role in roles {
+            let here = self.roles.get(role)?.reveal.get(resource).map_or(&[][..], Vec::as_slice);
+            rights.push(here.iter().find(|right| right.field == field).or_else(|| {
+                let mut named = here.iter().filter(|right| right.is_called(field));
+                named.next().filter(|_| named.next().is_none())
+            }));
+        }
+        let first = rights.iter().flatten().next().copied()?;
+        let mut same = rights.iter().map(|right| right.is_some_and(|it| it.field == first.field));
+        match combine {
+            Combine::MostRestrictive => same.all(|is_same| is_same).then_some(first),
+            Combine::Union => Some(first),
+        }
+    }
+}
+
+impl RevealRight {
+    fn is_called(&self, name: &str) -> bool {
+        FieldPath::parse(&self.field).is_ok_and(|path| path.last_name() == Some(name))
+    }
+}
+
 /// One object type of the CRM: where it is served and which of its fields are sensitive.
 #[derive(Debug)]
 pub struct Resource {
@@ -123,6 +159,17 @@ pub struct Role {
     pub default: Mode,
     /// Entries per resource name.
     pub resources: BTreeMap<String, RoleResource>,
+    /// The fields of each resource whose masks it may turn back into values.
+    pub reveal: BTreeMap<String, Vec<RevealRight>>,
+}
+
+/// A right to turn the masks of one field back into values.
+#[derive(Debug, Clone)]
+pub struct RevealRight {
+    /// The field, as the registry writes it; its mask can be turned back.
+    pub field: String,
+    /// Where the right was written.
+    pub origin: Origin,
 }
 
 /// What a role says of one resource.

@@ -131,6 +131,7 @@ async fn exchange(
 fn stopped(reason: Refusal) -> Stopped {
     let by = match reason {
         Refusal::TenantMismatch
+        | Refusal::ScoreWithheld
         | Refusal::NoRoute
         | Refusal::NoKnownRole
         | Refusal::FieldNotWritable
@@ -146,6 +147,9 @@ fn stopped(reason: Refusal) -> Stopped {
         | Refusal::BodyTooLarge
         | Refusal::HeadTimeout
         | Refusal::BodyTimeout
+        | Refusal::ScoreRequestInvalid
+        | Refusal::NoSuchLead
+        | Refusal::ScoringRefused
         | Refusal::BadQuery
         | Refusal::PreconditionUnknown
         | Refusal::RequestEncoded

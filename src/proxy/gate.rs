@@ -40,7 +40,7 @@ pub struct GateParts {
     /// The policies in force.
     pub policies: Arc<PolicyStore<Governance>>,
     /// Recognises callers.
-    pub identifier: Identifier,
+    pub identifier: Arc<Identifier>,
     /// The way to the CRM.
     pub crm: Arc<Crm>,
     /// Bounds on requests.

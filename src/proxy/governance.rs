@@ -14,11 +14,11 @@ use super::scorer::Terms;
 use super::sightings::ActivityPaths;
 use crate::diagnostic::Finding;
 use crate::event::detect::Values;
-use crate::guard::Rights;
 use crate::guard::query::Sight;
+use crate::guard::{LookedUp, Rights};
 use crate::json::filter::{Filter, FilterLimits, Observer};
 use crate::json::path::FieldPath;
-use crate::mask::{KeyRing, Masker, NonceSequence, Strategy};
+use crate::mask::{KeyRing, Masker, NonceSequence, Strategy, VaultToken};
 use crate::policy::plan::{Interest, MaskSlot, Plan, Purpose, Scope, folded};
 use crate::policy::query::QueryRules;
 use crate::policy::scoring::{Listing, Told};
@@ -26,6 +26,7 @@ use crate::policy::set::Role;
 use crate::policy::{CanonicalPath, GovernedRoute, Match, PolicySet, RouteTable};
 use crate::score::{ActivityRule, Rendering, Score};
 use crate::telemetry::Refusal;
+use crate::token_map::TokenMap;
 
 /// Most plans kept: a plan is one route for one set of roles and one purpose.
 const MOST_PLANS: u64 = 4096;
@@ -39,9 +40,10 @@ const MOST_MASK_SETS: u64 = 16_384;
 /// Everything a request needs of the policies. Immutable but for its caches.
 #[derive(Debug)]
 pub struct Governance {
-    set: PolicySet,
+    set: Arc<PolicySet>,
     routes: RouteTable,
     keys: Option<Arc<KeyRing>>,
+    tokens: Tokens,
     /// By resource.
     watched: BTreeMap<String, Arc<WatchList>>,
     /// By resource, company and roles.
@@ -68,6 +70,17 @@ struct PlanKey {
     purpose: Purpose,
     /// Whether the watched paths of the resource are told.
     observed: bool,
+}
+
+/// Where the values behind tokens of the token map are kept.
+#[derive(Debug, Clone)]
+pub enum Tokens {
+    /// Here.
+    Kept(TokenMap),
+    /// Nowhere, so no policy may ask for it.
+    Impossible,
+    /// Nowhere, and nobody will ask: masks are only looked at.
+    Forgotten,
 }
 
 /// A [`PlanKey`] to look for, made of what the request has: no text is copied for it.
@@ -122,11 +135,16 @@ impl Governance {
     /// # Errors
     /// What a set can only be refused for now: paths that are too rich to compile together, and
     /// masks that need keys where there are none.
-    pub fn prepare(set: PolicySet, keys: Option<Arc<KeyRing>>) -> Result<Self, Vec<Finding>> {
+    pub fn prepare(
+        set: PolicySet,
+        keys: Option<Arc<KeyRing>>,
+        tokens: Tokens,
+    ) -> Result<Self, Vec<Finding>> {
         let routes = RouteTable::new(&set).map_err(|conflict| {
             vec![Finding::error("plan::route_conflict", conflict.to_string())]
         })?;
         let mut findings = missing_keys(&set, keys.is_some());
+        findings.extend(missing_map(&set, &tokens));
         findings.extend(too_complex(&set));
         if !findings.is_empty() {
             return Err(findings);
@@ -147,9 +165,10 @@ impl Governance {
         Ok(Self {
             watched,
             terms: Cache::new(MOST_PLANS),
-            set,
+            set: Arc::new(set),
             routes,
             keys,
+            tokens,
             plans: Cache::new(MOST_PLANS),
             ready: Cache::new(MOST_MASK_SETS),
         })
@@ -159,6 +178,25 @@ impl Governance {
     #[must_use]
     pub fn set(&self) -> &PolicySet {
         &self.set
+    }
+
+    /// The checked policies, to keep beyond a request.
+    #[must_use]
+    pub fn shared_set(&self) -> Arc<PolicySet> {
+        Arc::clone(&self.set)
+    }
+
+    /// The value behind a token of the token map, as JSON text; `None` where it has none, or cannot
+    /// be asked.
+    pub(super) async fn value_of(
+        &self,
+        tenant: &str,
+        field: &str,
+        token: &VaultToken,
+    ) -> Option<Vec<u8>> {
+        let Tokens::Kept(map) = &self.tokens else { return None };
+        let sealed = map.look_up(tenant, field, token).await.ok()??;
+        self.keys.as_ref()?.open_vaulted(token, &sealed, tenant, field).ok()
     }
 
     /// The key ring of the masks; `None` where there is none.
@@ -259,18 +297,22 @@ impl Governance {
         self.filter(PlanQuery { observed: true, ..read }, tenant, observer, limits)
     }
 
-    /// The filter of some members of one record, put together by ourselves.
+    /// The filter of some members of one record, put together by ourselves. `record` is its id, if
+    /// that is not among them.
     pub(super) fn part_filter(
         &self,
         resource: &str,
         roles: &[String],
         tenant: Option<&str>,
+        record: Option<&str>,
         limits: FilterLimits,
     ) -> Result<AnswerFilter, Refusal> {
         // Where the records of a route stand does not matter, so any will do.
         let route = Some((resource, 0));
         let query = PlanQuery { route, roles, purpose: Purpose::ReadPart, observed: false };
-        self.filter(query, tenant, (), limits)
+        let mut filter = self.filter(query, tenant, (), limits)?;
+        filter.replacer().is_of_record(record);
+        Ok(filter)
     }
 
     /// What is watched in the records of a resource.
@@ -408,7 +450,7 @@ impl Governance {
             return Some(sealed.into());
         }
         let sealed = sealed.trim_matches('"');
-        let text = self.keys.as_ref()?.reveal(sealed, tenant, field).ok()?;
+        let text = self.keys.as_ref()?.reveal(sealed, tenant, field, None).ok()?;
         String::from_utf8(text).ok().map(String::into_boxed_str)
     }
 
@@ -420,7 +462,11 @@ impl Governance {
         limits: FilterLimits,
     ) -> Result<AnswerFilter<O>, Refusal> {
         let ready = self.ready(query, tenant.unwrap_or_default())?;
-        let masks = Masks::new(Arc::clone(&ready.masks));
+        let map = match &self.tokens {
+            Tokens::Kept(map) => Some(map.clone()),
+            Tokens::Impossible | Tokens::Forgotten => None,
+        };
+        let masks = Masks::new(Arc::clone(&ready.masks), ready.plan.record_id.clone(), map);
         Ok(Filter::observed(Arc::clone(&ready.plan.automaton), masks, observer, limits))
     }
 
@@ -534,7 +580,11 @@ pub(super) struct WriteGuard<'a> {
 
 impl WriteGuard<'_> {
     /// The rights of a caller of this tenant.
-    pub(super) fn rights<'g>(&'g self, tenant: &'g str) -> Result<Rights<'g>, Refusal> {
+    pub(super) fn rights<'g>(
+        &'g self,
+        tenant: &'g str,
+        vaulted: &'g LookedUp,
+    ) -> Result<Rights<'g>, Refusal> {
         let route = self.route.declared().ok_or(Refusal::Internal)?;
         Ok(Rights {
             writes: self.route.resource.writes,
@@ -543,6 +593,7 @@ impl WriteGuard<'_> {
             body: route.records_in_body(),
             keys: self.keys,
             tenant,
+            vaulted,
         })
     }
 }
@@ -601,6 +652,27 @@ fn missing_keys(set: &PolicySet, have_keys: bool) -> Vec<Finding> {
             )
             .at(&field.origin.source, field.origin.span)
             .help("make one with `fieldgate keys new --out keys.yaml` and name it as `keys:` in the configuration")
+        })
+        .collect()
+}
+
+/// Fields whose tokens stand for values that would be kept nowhere.
+fn missing_map(set: &PolicySet, tokens: &Tokens) -> Vec<Finding> {
+    if !matches!(tokens, Tokens::Impossible) {
+        return Vec::new();
+    }
+    let fields = set.resources.values().flat_map(|resource| &resource.fields);
+    fields
+        .chain(&set.global.fields)
+        .filter(|field| field.strategy == Some(Strategy::Vault))
+        .map(|field| {
+            let message = format!(
+                "the values behind the tokens of `{}` are kept in a token map, and there is no `data_dir`",
+                field.path
+            );
+            Finding::error("plan::token_map_missing", message)
+                .at(&field.origin.source, field.origin.span)
+                .help("name a folder as `data_dir:` in the configuration, or write `mask: tokenize` for tokens that carry their value")
         })
         .collect()
 }

@@ -14,7 +14,9 @@ use super::governance::{CallerSight, WriteGuard};
 use super::refused::Refused;
 use super::write_back::{self, Fresh};
 use crate::guard::query::{self, Malformed, Verdict};
-use crate::guard::{self, Current, Denied, Form, Known, Look, Settled, Unreadable, Update};
+use crate::guard::{
+    self, Current, Denied, Form, Known, Look, LookedUp, Settled, Unreadable, Update, Vaulted,
+};
 use crate::policy::GovernedRoute;
 use crate::policy::query::Dialect;
 use crate::policy::set::Writes;
@@ -147,7 +149,8 @@ impl Write<'_> {
         let tenant = self.call.tenant.as_deref().unwrap_or_default();
         let snapshot = &self.call.policies.snapshot;
         let guard: WriteGuard = snapshot.write_guard(self.route, &self.call.roles)?;
-        let mut rights = guard.rights(tenant)?;
+        let mut vaulted = LookedUp::new();
+        let mut rights = guard.rights(tenant, &vaulted)?;
         if self.call.causation.is_some() {
             // A workflow that may not write a field must fail, and not write less than it says.
             rights.writes = Writes::Enforce;
@@ -170,8 +173,19 @@ impl Write<'_> {
             Fresh::Absent => Known::Absent,
             Fresh::Unreadable => Known::Unknown,
         };
-        let settled = guard::settle(&rights, &form, update, &body, known)
-            .map_err(|why| denied(why, &form))?;
+        let settled = match guard::settle(&rights, &form, update, &body, known) {
+            // Once more, when the values are known.
+            Err(Denied::Vaulted(tokens)) => {
+                for Vaulted { field, token } in tokens {
+                    let value = snapshot.value_of(tenant, &field, &token).await;
+                    vaulted.insert(Vaulted { field, token }, value);
+                }
+                let rights = guard.rights(tenant, &vaulted)?;
+                guard::settle(&rights, &form, update, &body, known)
+            }
+            settled => settled,
+        };
+        let settled = settled.map_err(|why| denied(why, &form))?;
         let Settled { body: changed, tally, reported } = settled;
         let written = &mut begun.exchange.written;
         written.stripped = tally.stripped;
@@ -211,6 +225,7 @@ fn denied(why: Denied, form: &Form) -> Refused {
             (Refusal::RequestFormInvalid, Vec::new())
         }
         Denied::MethodOverride => (Refusal::MethodOverride, Vec::new()),
+        Denied::Vaulted(_) => (Refusal::Internal, Vec::new()),
     };
     Refused { fields, ..reason.into() }
 }

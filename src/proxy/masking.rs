@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use crate::json;
+use crate::json::Selection;
 use crate::json::automaton::Automaton;
 use crate::json::filter::{Filter, FilterLimits, Replacer};
 use crate::json::navigate::Slot;
 use crate::mask::{Masker, NonceSequence};
 use crate::policy::plan::PolicyJudge;
 use crate::telemetry::Refusal;
+use crate::token_map::TokenMap;
 
 /// The filter of one answer.
 pub type AnswerFilter<O = ()> = Filter<Arc<Automaton<PolicyJudge>>, Masks, O>;
@@ -18,11 +20,28 @@ pub type AnswerFilter<O = ()> = Filter<Arc<Automaton<PolicyJudge>>, Masks, O>;
 pub struct Masks {
     maskers: Arc<[Masker]>,
     nonces: NonceSequence,
+    /// Where a record keeps its id.
+    record_id: Option<Selection>,
+    /// The id of the record that is filtered, where it had to be held for it.
+    record: Option<String>,
+    /// The id of a record that does not tell it itself.
+    untold: Option<String>,
+    map: Option<TokenMap>,
 }
 
 impl Masks {
-    pub(super) fn new(maskers: Arc<[Masker]>) -> Self {
-        Self { maskers, nonces: NonceSequence::new(rand::random()) }
+    pub(super) fn new(
+        maskers: Arc<[Masker]>,
+        record_id: Option<Selection>,
+        map: Option<TokenMap>,
+    ) -> Self {
+        let nonces = NonceSequence::new(rand::random());
+        Self { maskers, nonces, record_id, record: None, untold: None, map }
+    }
+
+    /// Says whose the records are that do not tell their id themselves.
+    pub(super) fn is_of_record(&mut self, id: Option<&str>) {
+        self.untold = id.map(ToOwned::to_owned);
     }
 }
 
@@ -30,7 +49,22 @@ impl Replacer for Masks {
     fn replace(&mut self, slot: Slot, raw: &[u8], out: &mut Vec<u8>) -> Result<(), json::Refusal> {
         let masker = usize::try_from(slot.0).ok().and_then(|slot| self.maskers.get(slot));
         let masker = masker.ok_or(json::Refusal::ReplacementFailed)?;
-        masker.mask(raw, &mut self.nonces, out).map_err(|_| json::Refusal::ReplacementFailed)
+        let minted = masker
+            .mask_in(raw, self.record.as_deref(), &mut self.nonces, out)
+            .map_err(|_| json::Refusal::ReplacementFailed)?;
+        if let (Some(minted), Some(map)) = (minted, &self.map) {
+            map.keep(&minted);
+        }
+        Ok(())
+    }
+
+    fn record_begins(&mut self, raw: &[u8]) {
+        let told = self.record_id.as_ref().and_then(|id| id.id_in(raw));
+        self.record = told.or_else(|| self.untold.clone());
+    }
+
+    fn record_ends(&mut self) {
+        self.record = None;
     }
 }
 

@@ -469,7 +469,8 @@ impl Account<'_> {
         members: &mut Vec<(String, String)>,
     ) {
         let side = |values: Option<&Values>| {
-            values.and_then(|values| self.views.part(role, values).ok()).unwrap_or_default()
+            let id = observed.and_then(|observed| observed.id.as_deref());
+            values.and_then(|values| self.views.part(role, id, values).ok()).unwrap_or_default()
         };
         let needs = |wanted: Side| {
             plan.entries.iter().any(|entry| {
@@ -522,7 +523,7 @@ impl Account<'_> {
         let shown = select(&seen.answer, at);
         // Where the role sees fewer of them, it is not known which.
         let text = shown.get(nth).filter(|_| all.len() == shown.len())?;
-        let shown = self.views.as_record_of(&create.resource, role, text.as_bytes()).ok()?;
+        let shown = self.views.as_record_of(&create.resource, role, None, text.as_bytes()).ok()?;
         String::from_utf8(shown).ok().map(String::into_boxed_str)
     }
 }

@@ -46,9 +46,15 @@ impl Views<'_> {
         Ok((records, out))
     }
 
-    /// A record of nothing but these members, given by dotted path, as `role` sees it.
-    pub(super) fn part(&self, role: &str, members: &Values) -> Result<Vec<u8>, Refusal> {
-        self.as_record_of(&self.route.resource.name, role, nested(members).as_bytes())
+    /// A record of nothing but these members, given by dotted path, as `role` sees it. `id` is the
+    /// record's.
+    pub(super) fn part(
+        &self,
+        role: &str,
+        id: Option<&str>,
+        members: &Values,
+    ) -> Result<Vec<u8>, Refusal> {
+        self.as_record_of(&self.route.resource.name, role, id, nested(members).as_bytes())
     }
 
     /// A record, or a part of one, as `role` sees records of `resource`.
@@ -56,10 +62,12 @@ impl Views<'_> {
         &self,
         resource: &str,
         role: &str,
+        id: Option<&str>,
         record: &[u8],
     ) -> Result<Vec<u8>, Refusal> {
         let roles = [role.to_owned()];
-        let mut filter = self.governance.part_filter(resource, &roles, self.tenant, self.limits)?;
+        let mut filter =
+            self.governance.part_filter(resource, &roles, self.tenant, id, self.limits)?;
         let mut out = Vec::with_capacity(record.len());
         filter.push(record, &mut out).map_err(reason)?;
         filter.finish(&mut out).map_err(reason)?;

@@ -6,24 +6,21 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
+use http::Method;
 use http::header::{self, HeaderValue};
-use http::{Method, StatusCode};
 use pingora_core::protocols::http::ServerSession;
-use pingora_http::{RequestHeader, ResponseHeader};
+use pingora_http::ResponseHeader;
 
 use super::admit::Call;
 use super::budget::Share;
 use super::call::Failure;
 use super::context::Begun;
+use super::fresh_read::{FreshRead, read_record};
 use super::gate::Gate;
 use super::masking::filter_limits;
 use super::request_head::Forwarding;
-use super::response_head;
-use super::upstream::Answer;
 use crate::json::path::FieldPath;
 use crate::policy::{GovernedRoute, Match};
-use crate::telemetry::Refusal;
 
 /// A record that was read a moment ago.
 pub(super) struct FreshRecord {
@@ -59,22 +56,24 @@ pub(super) async fn read(
     let Some(records) = route.declared().map(|route| route.records.clone()) else {
         return Ok(Fresh::Unreadable);
     };
-    let question = question(gate, session.req_header(), begun, call)?;
+    let forwarding = Forwarding {
+        identifier: gate.identifier(),
+        correlation_header: gate.correlation_header(),
+        correlation: &begun.correlation,
+        trace: &begun.trace.child(&mut rand::rng()),
+        host: gate.crm().host_header(),
+    };
     let asked = Instant::now();
-    let answered = gate.crm().call(&question, &Bytes::new()).await;
+    // Twice: as it came, and as it is shown.
+    let may_hold = |real: usize| held.grow_to(body + 2 * real);
+    let head = session.req_header();
+    let read = read_record(gate, head, &call.path, &forwarding, may_hold).await;
     begun.exchange.waited_for_upstream(asked.elapsed());
-    let (response, mut answer) = answered?;
-    match response.status {
-        StatusCode::OK => {}
-        StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(Fresh::Absent),
-        _ => return Ok(Fresh::Unreadable),
-    }
-    if response_head::check(&response).is_err() {
-        return Ok(Fresh::Unreadable);
-    }
-    let real = whole(gate, begun, &mut answer, body, held).await?;
-    let Some(real) = real else { return Ok(Fresh::Unreadable) };
-    gate.crm().release(answer).await;
+    let (response, real) = match read? {
+        FreshRead::Record(response, real) => (response, real),
+        FreshRead::Absent => return Ok(Fresh::Absent),
+        FreshRead::Unreadable => return Ok(Fresh::Unreadable),
+    };
 
     let mut filter = call.policies.snapshot.answer_filter(
         Some(&route),
@@ -98,54 +97,6 @@ fn readable(call: &Call) -> Option<GovernedRoute> {
     match call.policies.snapshot.routes().find(&Method::GET, &call.path) {
         Match::Governed(route) if route.resource.name == written.resource.name => Some(route),
         _ => None,
-    }
-}
-
-/// The head that asks for the record: the client's own, as a read.
-fn question(
-    gate: &Gate,
-    from: &RequestHeader,
-    begun: &Begun,
-    call: &Call,
-) -> Result<RequestHeader, Failure> {
-    let forwarding = Forwarding {
-        identifier: gate.identifier(),
-        correlation_header: gate.correlation_header(),
-        correlation: &begun.correlation,
-        trace: &begun.trace.child(&mut rand::rng()),
-        host: gate.crm().host_header(),
-    };
-    let mut head = forwarding
-        .governed(from, &Method::GET, (&call.path, None), 0)
-        .map_err(|_| Refusal::MalformedRequest)?;
-    head.remove_header(&header::CONTENT_TYPE);
-    head.insert_header(header::ACCEPT, "application/json")
-        .map_err(|_| Refusal::MalformedRequest)?;
-    Ok(head)
-}
-
-/// The whole answer; `None` where it is larger than what is held of any answer.
-async fn whole(
-    gate: &Gate,
-    begun: &mut Begun,
-    answer: &mut Answer,
-    body: usize,
-    held: &mut Share,
-) -> Result<Option<Vec<u8>>, Failure> {
-    let mut real = Vec::new();
-    loop {
-        let asked = Instant::now();
-        let chunk = answer.chunk().await;
-        begun.exchange.waited_for_upstream(asked.elapsed());
-        let Some(chunk) = chunk? else { return Ok(Some(real)) };
-        if real.len() + chunk.len() > gate.limits().hold {
-            return Ok(None);
-        }
-        real.extend_from_slice(&chunk);
-        // Twice: as it came, and as it is shown.
-        if !held.grow_to(body + 2 * real.len()) {
-            return Err(Refusal::HeldBytesExhausted.into());
-        }
     }
 }
 

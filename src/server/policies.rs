@@ -15,7 +15,7 @@ use crate::mask;
 use crate::policy::{
     Checked, Fingerprint, Overlay, PolicySet, PolicyStore, ReloadOutcome, Watch, fingerprint,
 };
-use crate::proxy::Governance;
+use crate::proxy::{Governance, Tokens};
 use crate::telemetry::{PolicyReloadFailed, PolicyReloaded, Telemetry, rule_name};
 
 /// How often the files are looked at.
@@ -26,6 +26,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Policies {
     folder: PathBuf,
     keys: Option<PathBuf>,
+    /// Where the values behind tokens are kept.
+    tokens: Tokens,
     store: Arc<PolicyStore<Governance>>,
     readiness: Readiness,
     /// How the folder looked before it was first read, so that no later change goes unseen.
@@ -50,12 +52,17 @@ pub(super) struct Prepared {
 type Stamp = Option<(u64, Option<SystemTime>)>;
 
 impl Policies {
-    pub(super) fn new(folder: PathBuf, keys: Option<PathBuf>, readiness: Readiness) -> Self {
+    pub(super) fn new(
+        folder: PathBuf,
+        keys: Option<PathBuf>,
+        tokens: Tokens,
+        readiness: Readiness,
+    ) -> Self {
         let first_look = fingerprint(&folder);
         let (store, keys_seen) = (Arc::default(), Arc::default());
         let changes = Arc::new(watch::channel(0).0);
         let sinks = Arc::default();
-        Self { folder, keys, store, readiness, first_look, keys_seen, changes, sinks }
+        Self { folder, keys, tokens, store, readiness, first_look, keys_seen, changes, sinks }
     }
 
     /// Holds the policies to the roles of these sinks: a role that nobody declares sees nothing, so
@@ -92,7 +99,10 @@ impl Policies {
                 return Err(key_faults.clone());
             }
             let unknown = sinks_without_role(&self.sinks, &set);
-            if unknown.is_empty() { Governance::prepare(set, keys.clone()) } else { Err(unknown) }
+            if !unknown.is_empty() {
+                return Err(unknown);
+            }
+            Governance::prepare(set, keys.clone(), self.tokens.clone())
         });
         let findings = self.tell(outcome, telemetry);
         self.readiness.set(Condition::PoliciesLoaded, self.is_in_force());
@@ -111,7 +121,7 @@ impl Policies {
         let keys = in_force.and_then(|in_force| in_force.snapshot.keys());
         let checked = file.check().and_then(|Checked { set, findings }| {
             let revision = set.revision.clone();
-            Governance::prepare(set, keys)?;
+            Governance::prepare(set, keys, self.tokens.clone())?;
             Ok((revision, findings))
         });
         let lines = |findings: &[Finding], of: Severity| -> Vec<String> {

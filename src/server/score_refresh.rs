@@ -15,7 +15,7 @@ use crate::admin::Readiness;
 use crate::config::Settings;
 use crate::diagnostic::Finding;
 use crate::event::journal::Journal;
-use crate::proxy::{Crm, Progress, Readers, ScoreRefresher};
+use crate::proxy::{Crm, Progress, Readers, ScoreRefresher, Tokens};
 use crate::score_history::RefreshKind;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
@@ -50,7 +50,9 @@ impl Refreshing {
         let readiness = Readiness::new();
         require_roots(&settings.upstream)?;
         let crm = Crm::new(settings.upstream).map_err(|error| StartError::from(error.to_string()));
-        let policies = Policies::new(settings.policies, settings.keys, readiness.clone());
+        // Nobody is shown a mask by this command.
+        let tokens = Tokens::Forgotten;
+        let policies = Policies::new(settings.policies, settings.keys, tokens, readiness.clone());
         let findings = policies.load(&telemetry);
         if policies.store().current().is_none() {
             return Err(RefreshError::Policies(findings));

@@ -8,16 +8,23 @@ use super::StartError;
 use super::policies::Policies;
 use crate::admin::{Condition, Readiness};
 use crate::audit::{self, Ledger, LedgerParts};
-use crate::config::Audit;
+use crate::config::{self, Audit};
 use crate::event::{journal, seen};
 use crate::score_history;
 use crate::store::{Fault, Health, OpenError, Options, Schema, Store, StoreObserver};
 use crate::telemetry::{StoreCommitted, StoreFailed, StoreHealth, Telemetry};
+use crate::token_map::{self, TokenMap};
 use crate::workflow::runs;
 
 /// The tables of every room that keeps something.
-const SCHEMAS: &[Schema] =
-    &[journal::SCHEMA, seen::SCHEMA, score_history::SCHEMA, audit::SCHEMA, runs::SCHEMA];
+const SCHEMAS: &[Schema] = &[
+    journal::SCHEMA,
+    seen::SCHEMA,
+    score_history::SCHEMA,
+    audit::SCHEMA,
+    token_map::SCHEMA,
+    runs::SCHEMA,
+];
 
 /// Opens the store. Blocks.
 pub(super) fn open(
@@ -54,6 +61,16 @@ fn try_open(
     observer.health_changed(Health::Healthy);
     let options = Options { observer: Some(Arc::new(observer)), ..Options::default() };
     Store::open(folder, SCHEMAS, &options)
+}
+
+/// Starts the token map in an open store.
+pub(super) fn token_map(
+    settings: config::TokenMap,
+    store: &Store,
+    telemetry: &Telemetry,
+) -> Result<TokenMap, StartError> {
+    TokenMap::start(store.clone(), settings, telemetry.clone())
+        .map_err(|_| "the thread of the token map cannot be started".to_owned().into())
 }
 
 /// Starts the audit ledger in an open store.

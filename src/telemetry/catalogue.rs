@@ -87,6 +87,10 @@ metrics! {
         "Spans worth keeping, by what became of them."
     AUDIT_ENTRIES Counter "fieldgate_audit_entries_total" ["outcome"]
         "Entries of the audit ledger, by what became of them."
+    TOKEN_MAP_ENTRIES Counter "fieldgate_token_map_entries_total" ["outcome"]
+        "Values of the token map, by what became of them."
+    REVEALS Counter "fieldgate_reveals_total" ["outcome"]
+        "Masks that somebody asked to turn back into values, by what came of it."
     STORE_COMMITS Counter "fieldgate_store_commits_total" ["outcome"]
         "Transactions of the store, each with one fsync."
     STORE_FSYNC Histogram "fieldgate_store_fsync_duration_seconds" []
@@ -199,6 +203,15 @@ pub const SPAN_OUTCOMES: [&str; 3] = ["exported", "dropped", "failed"];
 /// lost because the store did not take them.
 pub const AUDIT_OUTCOMES: [&str; 3] = ["written", "dropped", "failed"];
 
+/// The values of the `outcome` label of [`TOKEN_MAP_ENTRIES`]: on disk, lost because too many
+/// waited, lost because the store did not take them, removed because their time was over or there
+/// were too many.
+pub const TOKEN_MAP_OUTCOMES: [&str; 4] = ["written", "dropped", "failed", "removed"];
+
+/// The values of the `outcome` label of [`REVEALS`]: turned back, refused, one too many for now, not
+/// possible because the ledger or the store is missing.
+pub const REVEAL_OUTCOMES: [&str; 4] = ["revealed", "refused", "limited", "unavailable"];
+
 /// The values of the `outcome` label of [`STORE_COMMITS`].
 pub const COMMIT_OUTCOMES: [&str; 2] = ["success", "failure"];
 
@@ -255,7 +268,7 @@ pub const LABELS: &[(&str, &str)] = &[
         "A company that has scoring rules of its own, at most 100 of them; all others are `other`.",
     ),
     ("revision", "The revision of the policies in force."),
-    ("queue", "`log`, `spans` or `audit`."),
+    ("queue", "`log`, `spans`, `audit` or `token_map`."),
     ("level", "`error` or `warn`."),
     ("version", "Fieldgate's version."),
     ("le", "The upper bound of a bucket."),

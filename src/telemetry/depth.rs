@@ -21,11 +21,13 @@ pub enum Waiting {
     Spans,
     /// Entries of the audit ledger that are not on disk yet.
     Audit,
+    /// Values on their way into the token map.
+    TokenMap,
 }
 
 impl Waiting {
     /// Every queue, in the order of the enum.
-    pub const ALL: [Self; 3] = [Self::Log, Self::Spans, Self::Audit];
+    pub const ALL: [Self; 4] = [Self::Log, Self::Spans, Self::Audit, Self::TokenMap];
 
     /// The label.
     #[must_use]
@@ -34,6 +36,7 @@ impl Waiting {
             Self::Log => "log",
             Self::Spans => "spans",
             Self::Audit => "audit",
+            Self::TokenMap => "token_map",
         }
     }
 }

@@ -255,6 +255,76 @@ impl AuditDropped {
     }
 }
 
+/// What became of values of the token map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenMapOutcome {
+    /// They are on disk.
+    Written,
+    /// Too many waited.
+    Dropped,
+    /// The store did not take them.
+    Failed,
+    /// Their time was over, or there were too many.
+    Removed,
+}
+
+/// Something became of values of the token map.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenMapChanged {
+    /// How many.
+    pub count: u64,
+    /// What.
+    pub outcome: TokenMapOutcome,
+}
+
+impl TokenMapChanged {
+    /// Counts it, and tells what was lost; lines that repeat are withheld.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        let [written, dropped, failed, removed] = &telemetry.inner.metrics.token_map;
+        let (counter, told) = match self.outcome {
+            TokenMapOutcome::Written => (written, None),
+            TokenMapOutcome::Dropped => (dropped, Some("too many wait")),
+            TokenMapOutcome::Failed => (failed, Some("the store did not take them")),
+            TokenMapOutcome::Removed => (removed, None),
+        };
+        counter.inc_by(self.count);
+        if let Some(reason) = told {
+            let message = "values of tokens were not kept: until they are masked again, their tokens cannot be turned back";
+            telemetry.note(note(Level::WARN, message).with("reason", reason));
+        }
+    }
+}
+
+/// What came of a question for the value behind a mask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RevealOutcome {
+    /// The value was told.
+    Revealed,
+    /// It was not.
+    Refused,
+    /// The caller asks too often.
+    Limited,
+    /// The ledger or the store is missing or does not work.
+    Unavailable,
+}
+
+/// Somebody asked for the value behind a mask. The ledger knows who and what.
+#[derive(Debug, Clone, Copy)]
+pub struct RevealAsked(pub RevealOutcome);
+
+impl RevealAsked {
+    /// Counts it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        let [revealed, refused, limited, unavailable] = &telemetry.inner.metrics.reveals;
+        match self.0 {
+            RevealOutcome::Revealed => revealed.inc(),
+            RevealOutcome::Refused => refused.inc(),
+            RevealOutcome::Limited => limited.inc(),
+            RevealOutcome::Unavailable => unavailable.inc(),
+        }
+    }
+}
+
 /// The audit ledger cannot be written.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditStopped {

@@ -61,6 +61,8 @@ pub(super) struct Metrics {
     pub(super) audit_written: IntCounter,
     pub(super) audit_dropped: IntCounter,
     pub(super) audit_failed: IntCounter,
+    pub(super) token_map: [IntCounter; 4],
+    pub(super) reveals: [IntCounter; 4],
     pub(super) store_commits: IntCounter,
     pub(super) store_failures: IntCounter,
     pub(super) store_fsync: Histogram,
@@ -140,6 +142,8 @@ impl Metrics {
         let [exported, dropped, failed] = catalogue::SPAN_OUTCOMES;
         let audit = maker.counters(&catalogue::AUDIT_ENTRIES)?;
         let [audit_written, audit_dropped, audit_failed] = catalogue::AUDIT_OUTCOMES;
+        let token_map = maker.counters(&catalogue::TOKEN_MAP_ENTRIES)?;
+        let reveals = maker.counters(&catalogue::REVEALS)?;
         let store = maker.counters(&catalogue::STORE_COMMITS)?;
         let [committed, not_committed] = catalogue::COMMIT_OUTCOMES;
         let fsync = maker.histograms(&catalogue::STORE_FSYNC, catalogue::FSYNC_BUCKETS)?;
@@ -237,6 +241,10 @@ impl Metrics {
             audit_written: audit.with_label_values(&[audit_written]),
             audit_dropped: audit.with_label_values(&[audit_dropped]),
             audit_failed: audit.with_label_values(&[audit_failed]),
+            token_map: catalogue::TOKEN_MAP_OUTCOMES
+                .map(|outcome| token_map.with_label_values(&[outcome])),
+            reveals: catalogue::REVEAL_OUTCOMES
+                .map(|outcome| reveals.with_label_values(&[outcome])),
             store_commits: store.with_label_values(&[committed]),
             store_failures: store.with_label_values(&[not_committed]),
             store_fsync: fsync.with_label_values::<&str>(&[]),

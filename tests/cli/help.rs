@@ -4,17 +4,22 @@ use std::path::Path;
 
 use crate::harness::{check, finish, program, run};
 
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 37] = [
     "",
     "run",
     "demo",
     "check",
     "mask",
+    "reveal",
     "score",
     "score explain",
     "score refresh",
     "keys",
     "keys new",
+    "keys rotate",
+    "keys activate",
+    "keys retire",
+    "keys list",
     "audit",
     "audit query",
     "audit verify",

@@ -30,7 +30,8 @@ pub(crate) fn plan(
     let entry = |(path, mode)| Entry { path, mode, origin: origin.clone() };
     let here = RoleResource { default: None, entries: entries.into_iter().map(entry).collect() };
     let resources = BTreeMap::from([("thing".to_owned(), here)]);
-    let role = Role { name: "role".into(), default, resources };
+    let role =
+        Role { name: "role".into(), default, resources, reveal: std::collections::BTreeMap::new() };
     let resource = Resource {
         name: "thing".into(),
         id: None,

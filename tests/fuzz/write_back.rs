@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use fieldgate::guard::{Current, Form, Known, Rights, Update, settle};
+use fieldgate::guard::{Current, Form, Known, LookedUp, Rights, Update, settle};
 use fieldgate::json::path::FieldPath;
 use fieldgate::policy::Mode;
 use fieldgate::policy::plan::{Plan, Purpose};
@@ -70,6 +70,7 @@ pub fn write_back(bytes: &[u8]) {
         body: &PLANS.root,
         keys: None,
         tenant: "",
+        vaulted: &LookedUp::new(),
     };
     let Ok(settled) = settle(&rights, form, update, body, known) else { return };
     let sent = settled.body.as_deref().unwrap_or(body);

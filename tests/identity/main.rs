@@ -17,6 +17,7 @@
 
 mod certificates;
 mod keep_alive;
+mod reveal;
 mod roles_and_tenants;
 mod sessions;
 mod single_flight;

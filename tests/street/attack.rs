@@ -1,8 +1,11 @@
 //! Tries to find out what a role may not see: by filters, ranges, sorts, searches, conditions,
-//! lengths and writes. The administrator finds out everything, so the attempts are good ones.
+//! lengths, times and writes. The administrator finds out everything, so the attempts are good ones.
+
+use std::time::{Duration, Instant};
 
 use fieldgate::demo::crm::Crm;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 use super::harness::*;
 
@@ -292,4 +295,116 @@ async fn worlds_that_differ_in_secrets_look_alike() {
         }
     }
     assert!(told_apart > 8, "an administrator tells the worlds apart: {told_apart}");
+}
+
+/// Whether two kinds of questions can be told apart by how long their answers take: the share of
+/// pairs in which the one takes longer, far from one half. Ranks, because the load of the machine
+/// stretches single answers, and pairs taken in turn, because it comes and goes.
+fn can_be_told_apart(one: &[Duration], other: &[Duration]) -> bool {
+    let longer = one.iter().map(|one| other.iter().filter(|other| one > *other).count());
+    let longer: usize = longer.sum();
+    let pairs = one.len() * other.len();
+    // Chance alone comes this far in less than one of a million tries with sixty answers each.
+    longer * 5 < pairs || longer * 5 > pairs * 4
+}
+
+/// Times the answers to a right and to a wrong guess, in turn.
+async fn time_both(rounds: usize, mut ask: impl AsyncFnMut(bool)) -> [Vec<Duration>; 2] {
+    let mut times = [Vec::new(), Vec::new()];
+    // The first answers open connections and compile plans.
+    for _ in 0..4 {
+        ask(true).await;
+        ask(false).await;
+    }
+    for round in 0..rounds {
+        for guess in if round % 2 == 0 { [true, false] } else { [false, true] } {
+            let began = Instant::now();
+            ask(guess).await;
+            times[usize::from(guess)].push(began.elapsed());
+        }
+    }
+    times
+}
+
+/// A CRM that thinks longer about a record that meets the question, as those with many do, and about
+/// a write that changes nothing.
+async fn thoughtful(secret: &'static str) -> Upstream {
+    Upstream::connections(move |mut stream, seen| async move {
+        while let Some(request) = read_message(&mut stream).await {
+            let text = String::from_utf8_lossy(&request).into_owned();
+            let meets = text.contains(secret);
+            seen.lock().unwrap().push(text);
+            if meets {
+                tokio::time::sleep(Duration::from_millis(25)).await;
+            }
+            let body = format!(r#"{{"id":7,"status":"new","email":"jo.aaaa@example.com","ssn":"{secret}"}}"#);
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: \"{secret}\"\r\nContent-Length: {}\r\n\r\n", body.len());
+            if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
+                return;
+            }
+        }
+    })
+    .await
+}
+
+/// The CRM is as slow as can be where a guess is right, so that whoever reaches it with a guess
+/// knows. The administrator does; a role that may not see the field never gets a guess that far.
+#[tokio::test(flavor = "multi_thread")]
+async fn how_long_an_answer_takes_tells_nothing_of_a_hidden_field() {
+    const SECRET: &str = "900-11-1111";
+    const WRONG: &str = "900-22-2222";
+    let upstream = thoughtful(SECRET).await;
+    let gate = gate(&upstream).start().await;
+    let lead = format!("/api/v1/leads/{VICTIM}/");
+    type Dress = fn(&Gate, &str, &str) -> Ask;
+    let attempts: [(&str, Dress); 6] = [
+        ("a filter", |gate, _, guess| gate.get(&format!("/api/v1/leads/?ssn={guess}"))),
+        ("a beginning", |gate, _, guess| {
+            gate.get(&format!("/api/v1/leads/?ssn__startswith={guess}"))
+        }),
+        ("a search", |gate, _, guess| gate.get(&format!("/api/v1/leads/?search={guess}"))),
+        ("a condition", |gate, lead, guess| {
+            gate.get(lead).header("If-None-Match", &format!("\"{guess}\""))
+        }),
+        ("a write", |gate, lead, guess| {
+            gate.request("PATCH", lead).json(&json!({ "ssn": guess }).to_string())
+        }),
+        ("a patch", |gate, lead, guess| {
+            let test = json!([{ "op": "test", "path": "/ssn", "value": guess }]).to_string();
+            gate.request("PATCH", lead).body("application/json-patch+json", &test)
+        }),
+    ];
+    let ask = async |role: &str, dress: Dress, is_right: bool| {
+        let guess = if is_right { SECRET } else { WRONG };
+        let answer = dress(&gate, &lead, guess).as_role(role).send().await;
+        assert!(answer.status >= 200, "{}", answer.head);
+    };
+    for (what, dress) in attempts {
+        let [wrong, right] =
+            time_both(60, async |is_right| ask("sales_rep", dress, is_right).await).await;
+        assert!(!can_be_told_apart(&right, &wrong), "{what}: {right:?} {wrong:?}");
+    }
+    let reached =
+        upstream.heads().into_iter().filter(|head| head.contains(SECRET) || head.contains(WRONG));
+    assert_eq!(reached.count(), 0, "a guess came as far as the CRM");
+    // The same attempts tell who may see the field; the condition is never passed on to the CRM.
+    for (what, dress) in attempts.into_iter().filter(|(what, _)| *what != "a condition") {
+        let [wrong, right] =
+            time_both(24, async |is_right| ask("admin", dress, is_right).await).await;
+        assert!(can_be_told_apart(&right, &wrong), "{what}: {right:?} {wrong:?}");
+    }
+}
+
+#[test]
+fn the_comparison_of_times_is_a_good_one() {
+    let times = |from: u64, step: u64| -> Vec<Duration> {
+        (0..60).map(|at| Duration::from_micros(from + at * step % 977)).collect()
+    };
+    assert!(can_be_told_apart(&times(2000, 37), &times(1000, 41)));
+    assert!(can_be_told_apart(&times(1000, 37), &times(2000, 41)));
+    assert!(!can_be_told_apart(&times(1000, 37), &times(1000, 41)));
+    // A few answers that the machine held up make no difference.
+    let mut held_up = times(1000, 37);
+    held_up.iter_mut().step_by(12).for_each(|time| *time += Duration::from_secs(1));
+    assert!(!can_be_told_apart(&held_up, &times(1000, 41)));
 }

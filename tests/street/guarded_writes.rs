@@ -129,7 +129,7 @@ async fn one_field_changed_in_a_record_that_goes_back() {
         let mut changed = seen.clone();
         changed[name] = value;
         let problem =
-            put(changed.to_string()).send().await.expect_problem(403, "field_not_writable");
+            put(changed.to_string()).send().await.expect_problem(403, "field_not_editable");
         assert_eq!(problem["fields"], json!([name]));
     }
 }
@@ -199,33 +199,33 @@ async fn forms_patches_and_everything_else() {
         format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nx\r\n--b--\r\n")
     };
     for (label, body, status, code) in [
-        ("application/x-www-form-urlencoded", "ssn=1", 403, "field_not_writable"),
-        ("application/x-www-form-urlencoded", "owner[email]=1", 403, "field_not_writable"),
+        ("application/x-www-form-urlencoded", "ssn=1", 403, "field_not_editable"),
+        ("application/x-www-form-urlencoded", "owner[email]=1", 403, "field_not_editable"),
         ("application/x-www-form-urlencoded", "status=x&_method=PUT", 400, "method_override"),
         ("application/x-www-form-urlencoded", "a[b]=1&a.b=2", 400, "request_form_invalid"),
         ("application/x-www-form-urlencoded", "status=%zz", 400, "request_form_invalid"),
-        ("multipart/form-data; boundary=b", &part("ssn"), 403, "field_not_writable"),
+        ("multipart/form-data; boundary=b", &part("ssn"), 403, "field_not_editable"),
         ("multipart/form-data; boundary=c", &part("status"), 400, "request_form_invalid"),
         (
             "application/json-patch+json",
             r#"[{"op":"remove","path":"/ssn"}]"#,
             403,
-            "field_not_writable",
+            "field_not_editable",
         ),
         (
             "application/json-patch+json",
             r#"[{"op":"copy","from":"/ssn","path":"/title"}]"#,
             403,
-            "field_not_writable",
+            "field_not_editable",
         ),
         (
             "application/json-patch+json",
             r#"[{"op":"test","path":"/ssn","value":"900-01-0001"}]"#,
             403,
-            "field_not_writable",
+            "field_not_editable",
         ),
         ("application/json-patch+json", "{}", 400, "request_form_invalid"),
-        ("application/merge-patch+json", r#"{"ssn":null}"#, 403, "field_not_writable"),
+        ("application/merge-patch+json", r#"{"ssn":null}"#, 403, "field_not_editable"),
         ("application/json", r#"{"status":"x","status":"y"}"#, 400, "request_json_invalid"),
         ("application/json; charset=utf-16", "{}", 415, "request_not_json"),
         ("text/plain", "{}", 415, "request_not_json"),

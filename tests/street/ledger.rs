@@ -93,7 +93,7 @@ async fn every_outcome_has_its_entry_and_strangers_have_none() {
         [
             (Outcome::Streaming, None),
             (Outcome::Sent, None),
-            (Outcome::Refused, Some("field_not_writable")),
+            (Outcome::Refused, Some("field_not_editable")),
         ]
     );
     let ring = fieldgate::mask::load(&folder.join("keys.yaml")).unwrap();

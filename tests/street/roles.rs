@@ -50,7 +50,7 @@ async fn refused_and_allowed_writes() {
     let gate = gate(&upstream).start().await;
     let lead = "/api/v1/leads/1/";
     let refused = gate.request("PATCH", lead).as_role("sales_rep").json(r#"{"ssn":"1"}"#);
-    let problem = refused.send().await.expect_problem(403, "field_not_writable");
+    let problem = refused.send().await.expect_problem(403, "field_not_editable");
     assert_eq!(problem["fields"], serde_json::json!(["ssn"]));
 
     let allowed =

@@ -26,7 +26,7 @@ async fn what_a_role_may_not_write_is_named_and_never_forwarded() {
         ("finance", "POST", "/api/v1/deals/3/change_stage/", r#"{"stage":"won"}"#, &["stage"]),
     ] {
         let answered = gate.request(method, target).as_role(role).json(body).send().await;
-        let problem = answered.expect_problem(403, "field_not_writable");
+        let problem = answered.expect_problem(403, "field_not_editable");
         assert_eq!(problem["fields"], serde_json::json!(fields), "{role} {body}");
         answers.push(answered);
     }

@@ -1,6 +1,6 @@
 //! Bodies against small policies, as the street would settle them.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use proptest::prelude::{Just, prop};
 use proptest::strategy::Strategy as _;
@@ -41,16 +41,24 @@ fields:
   "$..phone": { mask: hash }
   "$..iban": { mask: encrypt }
   "$..token": { mask: tokenize, detokenize: true }
+  "$..card": { mask: { tokenize: { vault: true } }, detokenize: true }
+  "$..slip": { mask: { tokenize: { vault: true } } }
   "$..budget": { mask: { as: null } }
 "#;
 
 /// One resource, one role, one tenant.
 pub(super) struct Stage {
-    set: PolicySet,
+    set: Arc<PolicySet>,
     keys: KeyRing,
+    resource: String,
+    /// The place of its route.
+    route: usize,
+    role: String,
+    /// Compiled when they are first asked for: reading, writing, the registry.
+    plans: [OnceLock<Plan>; 3],
 }
 
-struct Masks(Vec<Masker>, NonceSequence);
+struct Masks(Vec<Masker>, NonceSequence, Option<crate::json::Selection>, Option<String>);
 
 impl Replacer for Masks {
     fn replace(
@@ -59,8 +67,12 @@ impl Replacer for Masks {
         raw: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), crate::json::Refusal> {
-        self.0[slot.0 as usize].mask(raw, &mut self.1, out).unwrap();
+        self.0[slot.0 as usize].mask_in(raw, self.3.as_deref(), &mut self.1, out).unwrap();
         Ok(())
+    }
+
+    fn record_begins(&mut self, raw: &[u8]) {
+        self.3 = self.2.as_ref().and_then(|id| id.id_in(raw));
     }
 }
 
@@ -71,6 +83,11 @@ impl Stage {
 
     fn with(role: &str, writes: &str, records: &str, body: &str) -> Self {
         let lead = LEAD.replace("WRITES", writes).replace("RECORDS", records).replace("BODY", body);
+        Self::of(&lead, role)
+    }
+
+    fn of(lead: &str, role: &str) -> Self {
+        let lead = lead.replace("WRITES", "").replace("RECORDS", "$").replace("BODY", "");
         let files = [
             SourceFile::new("resources/lead.yaml", lead),
             SourceFile::new("roles/r.yaml", format!("role: r\n{role}")),
@@ -79,18 +96,53 @@ impl Stage {
         let set = read
             .set
             .unwrap_or_else(|| panic!("{}", crate::diagnostic::render(&read.findings, false, 100)));
-        let keys = KeyRing::read(&SourceFile::new("keys.yaml", KEYS), &NoSecrets).unwrap();
-        Self { set, keys }
+        Self::made(Arc::new(set), "lead", 0, "r")
     }
 
-    fn plan(&self, purpose: Purpose) -> Plan {
-        let resource = &self.set.resources["lead"];
-        let scope = Scope { resource, route: &resource.routes[0] };
-        let roles: Vec<&Role> = match purpose {
-            Purpose::Registry => Vec::new(),
-            _ => vec![&*self.set.roles["r"]],
+    fn made(set: Arc<PolicySet>, resource: &str, route: usize, role: &str) -> Self {
+        let keys = KeyRing::read(&SourceFile::new("keys.yaml", KEYS), &NoSecrets).unwrap();
+        let (resource, role) = (resource.to_owned(), role.to_owned());
+        Self { set, keys, resource, route, role, plans: Default::default() }
+    }
+
+    /// Every shipped resource and role, with every field of the registry masked in one way.
+    fn shipped(strategy: Option<&crate::mask::Strategy>) -> Vec<Self> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+        let mut set = crate::policy::load(&folder).set.unwrap();
+        for resource in set.resources.values_mut() {
+            for field in &mut Arc::get_mut(resource).unwrap().fields {
+                field.strategy = strategy.cloned().or_else(|| field.strategy.clone());
+            }
+        }
+        let set = Arc::new(set);
+        let one = |route: &crate::policy::set::Route| {
+            route.records.means_one_value() && route.methods.contains(&http::Method::PUT)
         };
-        Plan::compile(Some(scope), &roles, &self.set.global, purpose).unwrap()
+        let mut stages = Vec::new();
+        for (name, resource) in &set.resources {
+            let route = resource.routes.iter().position(one).unwrap();
+            for role in set.roles.keys() {
+                stages.push(Self::made(Arc::clone(&set), name, route, role));
+            }
+        }
+        stages
+    }
+
+    fn plan(&self, purpose: Purpose) -> &Plan {
+        let at = match purpose {
+            Purpose::Read => 0,
+            Purpose::Write => 1,
+            _ => 2,
+        };
+        self.plans[at].get_or_init(|| {
+            let resource = &self.set.resources[&self.resource];
+            let scope = Scope { resource, route: &resource.routes[self.route] };
+            let roles: Vec<&Role> = match purpose {
+                Purpose::Registry => Vec::new(),
+                _ => vec![&*self.set.roles[&self.role]],
+            };
+            Plan::compile(Some(scope), &roles, &self.set.global, purpose).unwrap()
+        })
     }
 
     /// What the role is shown of a document.
@@ -99,7 +151,8 @@ impl Stage {
         let masker = |slot: &crate::policy::plan::MaskSlot| {
             self.keys.masker(&slot.strategy, "acme", &slot.field).unwrap()
         };
-        let masks = Masks(plan.slots.iter().map(masker).collect(), NonceSequence::new([3; 8]));
+        let maskers = plan.slots.iter().map(masker).collect();
+        let masks = Masks(maskers, NonceSequence::new([3; 8]), plan.record_id.clone(), None);
         let limits = FilterLimits { replaced_value: 1 << 20, held_value: 1 << 20 };
         let mut filter = Filter::new(Arc::clone(&plan.automaton), masks, limits);
         let mut out = Vec::new();
@@ -127,16 +180,28 @@ impl Stage {
         body: &str,
         current: Option<&str>,
     ) -> Result<(Settled, String), Denied> {
+        self.settled_with(method, label, body, current, &LookedUp::new())
+    }
+
+    fn settled_with(
+        &self,
+        method: &str,
+        label: &str,
+        body: &str,
+        current: Option<&str>,
+        vaulted: &LookedUp,
+    ) -> Result<(Settled, String), Denied> {
         let (plan, registry) = (self.plan(Purpose::Write), self.plan(Purpose::Registry));
-        let resource = &self.set.resources["lead"];
-        let route = &resource.routes[0];
+        let resource = &self.set.resources[&self.resource];
+        let route = &resource.routes[self.route];
         let rights = Rights {
             writes: resource.writes,
-            plan: &plan,
-            registry: &registry,
+            plan,
+            registry,
             body: route.records_in_body(),
             keys: Some(&self.keys),
             tenant: "acme",
+            vaulted,
         };
         let form = Form::of(label).unwrap();
         let update = Update::of(&method.parse().unwrap());
@@ -689,8 +754,8 @@ fn record() -> impl proptest::strategy::Strategy<Value = Json> {
         ]
     });
     let name = prop::sample::select(vec![
-        "id", "email", "phone", "iban", "token", "budget", "ssn", "status", "owner", "tags",
-        "people",
+        "id", "email", "phone", "iban", "token", "card", "slip", "budget", "ssn", "status",
+        "owner", "tags", "people",
     ]);
     prop::collection::vec((name, value), 0..8).prop_map(object)
 }
@@ -705,7 +770,7 @@ const ROLES: [&str; 7] = [
     "default: view",
     "default: hidden\nlead: { id: view, status: edit }",
     "default: mask\nlead: { \"owner.note\": edit }",
-    "default: edit\nlead: { \"$..email\": mask, \"$..phone\": mask, \"$..iban\": mask, \"$..token\": mask, \"$..budget\": mask, \"$..ssn\": hidden }",
+    "default: edit\nlead: { \"$..email\": mask, \"$..phone\": mask, \"$..iban\": mask, \"$..token\": mask, \"$..card\": mask, \"$..slip\": mask, \"$..budget\": mask, \"$..ssn\": hidden }",
     "lead: { people: edit, \"$..iban\": hidden, owner: mask, \"tags\": hidden }",
 ];
 
@@ -717,8 +782,11 @@ proptest::proptest! {
         real in record(),
         role in prop::sample::select(ROLES.to_vec()),
         writes in prop::sample::select(vec!["", "writes: strip", "writes: report"]),
+        id in prop::sample::select(vec!["", "id: id"]),
     ) {
-        let stage = Stage::with(role, writes, "$", "");
+        // With an id, what is encrypted is bound to it.
+        let writes = format!("{writes}\n{id}");
+        let stage = Stage::with(role, &writes, "$", "");
         let text = real.to_string();
         let shown = stage.shown(&text);
         // A value that looks like a mask of its own field cannot be told from one.
@@ -737,4 +805,187 @@ proptest::proptest! {
             Err(other) => proptest::prop_assert!(false, "{:?} {} {}", other, text, shown),
         }
     }
+}
+
+/// Every strategy, each in the forms that differ.
+fn strategies() -> Vec<Option<crate::mask::Strategy>> {
+    use crate::mask::{JsonReplacement as As, Partial, Strategy as By};
+    let partial = |show_first, keep_domain, fixed_length| {
+        let options = Partial { show_first, keep_domain, fixed_length, ..Partial::default() };
+        By::Partial(options)
+    };
+    let replacements = [
+        As::Null,
+        As::Bool(false),
+        As::Integer(0),
+        As::Text(String::new()),
+        As::EmptyList,
+        As::EmptyObject,
+    ];
+    let keyed = [By::Hash, By::Encrypt, By::Tokenize, By::Vault, By::default()];
+    let partials = [partial(2, false, None), partial(0, true, None), partial(1, false, Some(5))];
+    let all = keyed.into_iter().chain(partials).chain(replacements.map(By::Typed));
+    // And each field as it is shipped.
+    all.map(Some).chain([None]).collect()
+}
+
+/// The names that shipped rules speak of, and some that none does.
+fn known_names() -> &'static [&'static str] {
+    static NAMES: std::sync::LazyLock<Vec<&'static str>> = std::sync::LazyLock::new(|| {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+        let set = crate::policy::load(&folder).set.unwrap();
+        let fields = set.resources.values().flat_map(|resource| &resource.fields);
+        let fields = fields.chain(&set.global.fields).map(|field| &field.path);
+        let ruled = set.roles.values().flat_map(|role| role.resources.values());
+        let ruled = ruled.flat_map(|here| &here.entries).map(|entry| &entry.path);
+        let names = fields.chain(ruled).filter_map(|path| path.last_name().map(str::to_owned));
+        let mut names: Vec<&'static str> = names.map(|name| &*name.leak()).collect();
+        names.extend(["id", "id", "id", "nickname", "value", "people"]);
+        names
+    });
+    &NAMES
+}
+
+fn shipped_record() -> impl proptest::strategy::Strategy<Value = Json> {
+    let scalar = proptest::prop_oneof![
+        Just(Json::Null),
+        Just(json!("")),
+        Just(json!(false)),
+        (0_u32..3000).prop_map(|number| json!(number)),
+        Just(json!("john@example.com")),
+        "[a-z@.0-9é\"\\\\ -]{0,14}".prop_map(Json::String),
+    ];
+    let name = || prop::sample::select(known_names());
+    let value = scalar.prop_recursive(2, 12, 3, move |inner| {
+        proptest::prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Json::Array),
+            prop::collection::vec((name(), inner), 0..4).prop_map(object),
+        ]
+    });
+    prop::collection::vec((name(), value), 1..10).prop_map(object)
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+
+    /// The same with the shipped policies: every role, every kind of record, every strategy.
+    #[test]
+    fn no_shipped_role_changes_what_it_sends_back(real in shipped_record()) {
+        static STAGES: std::sync::LazyLock<Vec<(String, Vec<Stage>)>> =
+            std::sync::LazyLock::new(|| {
+                let strategies = strategies();
+                let stages = strategies.iter().map(|strategy| {
+                    (format!("{strategy:?}"), Stage::shipped(strategy.as_ref()))
+                });
+                stages.collect()
+            });
+        let text = real.to_string();
+        for (at, (strategy, stages)) in STAGES.iter().enumerate() {
+            assert_eq!(stages.len(), 25);
+            // Each strategy with one resource of each case, and over the cases with all.
+            let resource = (at + text.len()) % 5;
+            for stage in &stages[resource * 5..resource * 5 + 5] {
+                let shown = stage.shown(&text);
+                let told = format!("{strategy} {} {} {text} {shown}", stage.resource, stage.role);
+                match stage.settle("PUT", JSON, &shown, Some(&text)) {
+                    Ok(put) => proptest::prop_assert_eq!(
+                        &serde_json::from_str::<Json>(&put).unwrap(), &real, "{}", told),
+                    Err(other) => proptest::prop_assert!(false, "{:?} {}", other, told),
+                }
+                match stage.settle("PATCH", JSON, &shown, Some(&text)) {
+                    Ok(patched) => {
+                        let patched: Json = serde_json::from_str(&patched).unwrap();
+                        for (name, value) in patched.as_object().unwrap() {
+                            proptest::prop_assert_eq!(Some(value), real.get(name), "{}", told);
+                        }
+                    }
+                    Err(other) => proptest::prop_assert!(false, "{:?} {}", other, told),
+                }
+            }
+        }
+    }
+}
+
+/// The text of a mask for `acme`.
+fn mask_of(stage: &Stage, strategy: &crate::mask::Strategy, field: &str, raw: &str) -> String {
+    let masker = stage.keys.masker(strategy, "acme", field).unwrap();
+    let mut out = Vec::new();
+    masker.mask(raw.as_bytes(), &mut NonceSequence::new([3; 8]), &mut out).unwrap();
+    serde_json::from_slice(&out).unwrap()
+}
+
+#[test]
+fn tokens_of_the_map_are_looked_up_before_anything_is_written() {
+    let stage = Stage::new("default: edit");
+    let vault = crate::mask::Strategy::Vault;
+    let token = mask_of(&stage, &vault, "lead.$..card", "\"4111\"");
+    for (label, body) in [
+        ("application/json", format!(r#"{{"card":"{token}","a":[{{"card":"{token}"}}]}}"#)),
+        ("application/x-www-form-urlencoded", format!("card={token}")),
+    ] {
+        let current = Some(r#"{"card":"4000","a":[]}"#);
+        let settled = |known: &LookedUp| stage.settled_with("PATCH", label, &body, current, known);
+        let Err(Denied::Vaulted(wanted)) = settled(&LookedUp::new()) else { panic!("{body}") };
+        assert!(wanted.iter().all(|wanted| wanted.field == "lead.$..card"), "{wanted:?}");
+        let with = |value: Option<&[u8]>| -> LookedUp {
+            wanted.iter().map(|token| (token.clone(), value.map(<[u8]>::to_vec))).collect()
+        };
+        let (done, sent) = settled(&with(Some(b"\"4111\""))).unwrap();
+        assert!(!sent.contains("token_") && sent.contains("4111"), "{sent}");
+        assert_eq!(done.tally.detokenized, body.matches("token_").count() as u64);
+        // What the map has forgotten is not stored in its place.
+        let refused = settled(&with(None)).unwrap_err();
+        assert!(matches!(refused, Denied::MaskedValue(_)), "{refused:?}");
+    }
+    // Where it may not be turned back it means "as it is"; foreign ones are refused.
+    let slip = mask_of(&stage, &vault, "lead.$..slip", "7");
+    let body = format!(r#"{{"slip":"{slip}","b":1}}"#);
+    let sent = stage.settle("PATCH", "application/json", &body, Some(r#"{"slip":7}"#));
+    assert_eq!(sent, Ok(r#"{"b":1}"#.to_owned()));
+    let body = format!(r#"{{"slip":"{token}"}}"#);
+    let sent = stage.settle("PATCH", "application/json", &body, Some(r#"{"slip":7}"#));
+    assert_eq!(sent, masked(&["slip"]));
+}
+
+#[test]
+fn a_token_of_the_map_that_was_shown_is_known_again_and_no_other() {
+    let stage = Stage::new("default: mask\nlead: { b: edit }");
+    let real = r#"{"card":"4111","b":1}"#;
+    let shown = stage.shown(real);
+    assert!(shown.contains("token_"), "{shown}");
+    for method in ["PUT", "PATCH"] {
+        let sent = stage.settle(method, "application/json", &shown, Some(real)).unwrap();
+        let expect = if method == "PUT" { real } else { r#"{"b":1}"# };
+        assert_eq!(sent, expect);
+    }
+    let other = mask_of(&stage, &crate::mask::Strategy::Vault, "lead.$..card", "\"4222\"");
+    let body = format!(r#"{{"card":"{other}"}}"#);
+    let sent = stage.settle("PATCH", "application/json", &body, Some(real));
+    assert_eq!(sent, not_writable(&["card"]), "an equal token would tell who guesses right");
+}
+
+#[test]
+fn an_encrypted_value_of_another_record_is_foreign() {
+    let lead = LEAD.replace("resource: lead", "resource: lead\nid: id");
+    let lead = lead.replace(
+        "\"$..iban\": { mask: encrypt }",
+        "\"$..iban\": { mask: encrypt, detokenize: true }",
+    );
+    let reader = Stage::of(&lead, "default: mask\nlead: { id: view }");
+    let writer = Stage::of(&lead, "default: edit");
+    let shown = |id: u64| {
+        // The id stands behind what is bound to it.
+        let seen = reader.shown(&format!(r#"{{"iban":"DE1","id":{id}}}"#));
+        let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
+        seen["iban"].as_str().unwrap().to_owned()
+    };
+    let (own, other) = (shown(1), shown(2));
+    let current = Some(r#"{"iban":"DE9","id":1}"#);
+    let patch = |text: &str| {
+        writer.settle("PATCH", "application/json", &format!(r#"{{"iban":"{text}"}}"#), current)
+    };
+    assert_eq!(patch(&own), Ok(r#"{"iban":"DE1"}"#.to_owned()));
+    assert_eq!(patch(&other), masked(&["iban"]));
+    let post = writer.settle("POST", "application/json", &format!(r#"{{"iban":"{own}"}}"#), None);
+    assert_eq!(post, masked(&["iban"]), "a new record is none of those");
 }

@@ -8,7 +8,7 @@ use super::super::equal::canonical_number;
 use super::super::splice::{Outcome, rebuild};
 use super::super::tree::{Content, Tree, Value};
 use super::super::violations::Careful;
-use super::super::write_back::{Registry, Spot, Text};
+use super::super::write_back::{Registry, Spot, Text, Vaulted};
 use super::{Denied, MOST_NAMED, Rights, Settled, Tally, Update};
 use crate::json::automaton::StateId;
 use crate::json::navigate::{Action, Navigator as _, Verdict};
@@ -59,6 +59,8 @@ pub(in super::super) struct Walk<'a> {
     pub(in super::super) tally: Tally,
     violations: Vec<String>,
     masked: Vec<String>,
+    /// Tokens whose values must be known first.
+    vaulted: Vec<Vaulted>,
     names: Vec<String>,
     /// Where the records of the body begin.
     records: HashSet<usize>,
@@ -83,6 +85,7 @@ impl<'a> Walk<'a> {
             tally: Tally::default(),
             violations: Vec::new(),
             masked: Vec::new(),
+            vaulted: Vec::new(),
             names: Vec::new(),
             records: HashSet::new(),
             text: &[],
@@ -102,6 +105,9 @@ impl<'a> Walk<'a> {
         }
         if !self.masked.is_empty() {
             return Err(Denied::MaskedValue(self.masked));
+        }
+        if !self.vaulted.is_empty() {
+            return Err(Denied::Vaulted(self.vaulted));
         }
         let reported =
             if self.rights.writes == Writes::Report { self.violations } else { Vec::new() };
@@ -284,17 +290,40 @@ impl<'a> Walk<'a> {
 
     /// A text where the caller may write. A mask is not what anybody wants to be stored.
     fn text(&mut self, at: At<'_>, text: &str) -> Outcome {
-        let Some(spot) = at.place.spot else { return Outcome::Keep };
-        match self.registry.recognise(spot, text) {
+        let found = match at.place.spot {
+            Some(spot) => self.registry.recognise(spot, text),
+            None => self.registry.by_form(text),
+        };
+        match found {
             Text::Plain => Outcome::Keep,
             Text::Mask { value: Some(value) } => {
                 self.tally.detokenized += 1;
                 Outcome::Put(value)
             }
             Text::Mask { value: None } => self.returned(at),
+            Text::Vaulted(token) => self.looked_up(token).map_or(Outcome::Keep, Outcome::Put),
             Text::Foreign => {
                 self.mask_violation(None);
                 Outcome::Keep
+            }
+        }
+    }
+
+    /// The value behind a token of the token map. Without one the walk comes to nothing: it must be
+    /// looked up first, or the token stands for nothing any more and must not be stored.
+    pub(in super::super) fn looked_up(&mut self, token: Vaulted) -> Option<Vec<u8>> {
+        match self.rights.vaulted.get(&token) {
+            Some(Some(value)) => {
+                self.tally.detokenized += 1;
+                Some(value.clone())
+            }
+            Some(None) => {
+                self.mask_violation(None);
+                None
+            }
+            None => {
+                self.vaulted.push(token);
+                None
             }
         }
     }

@@ -19,8 +19,9 @@ impl KeyRing {
 # Fieldgate key ring. Whoever has it can reverse `encrypt` and `tokenize` and test guesses
 # against `hash`. Keep it out of version control and readable by its owner alone (chmod 600).
 #
-# To rotate: add a key under a new id, name it in `active`, restart. Keep the old key for as long
-# as anything that it masked may have to be reversed.
+# `fieldgate keys rotate` adds a key and makes it the active one; a running Fieldgate takes it over
+# by itself. Keep old keys for as long as anything that they masked may have to be reversed, then
+# retire them with `fieldgate keys retire`.
 active: \"{id}\"
 keys:
   \"{id}\": {{ secret: \"{}\", created: {created} }}

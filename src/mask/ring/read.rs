@@ -54,13 +54,17 @@ impl Reader<'_> {
         let active = active.and_then(|node| self.active(node, keys.as_ref()));
         let keys: BTreeMap<KeyId, Arc<Key>> = keys?
             .into_iter()
-            .filter_map(|(id, secret)| Some((id.clone(), Arc::new(Key { id, secret: secret? }))))
+            .filter_map(|(id, key)| {
+                let KeyDraft { secret, created, retired } = key;
+                let key = Key { id: id.clone(), secret: secret?, created, retired };
+                Some((id, Arc::new(key)))
+            })
             .collect();
         Some(KeyRing { active: Arc::clone(keys.get(&active?)?), keys })
     }
 
     /// Every key with a good id; its secret is `None` where a finding says why.
-    fn keys(&mut self, node: &Node) -> Option<BTreeMap<KeyId, Option<SecretBox<[u8; 32]>>>> {
+    fn keys(&mut self, node: &Node) -> Option<BTreeMap<KeyId, KeyDraft>> {
         let mut fields = self.checker.map(node, "`keys`")?;
         let entries = fields.take_rest();
         if entries.is_empty() {
@@ -68,33 +72,45 @@ impl Reader<'_> {
                 .help("make one with `fieldgate keys new`");
             self.checker.report(finding, node.span);
         }
-        let mut keys: BTreeMap<KeyId, Option<SecretBox<[u8; 32]>>> = BTreeMap::new();
+        let mut keys: BTreeMap<KeyId, KeyDraft> = BTreeMap::new();
         for (key, node) in entries {
             let Ok(id) = KeyId::parse(&key.name) else {
                 self.refuse_id(key.span);
                 continue;
             };
-            let secret = self.key(&id, node);
-            let twin = keys.iter().find(|(_, other)| are_equal(other.as_ref(), secret.as_ref()));
+            let draft = self.key(&id, node);
+            let twin = keys
+                .iter()
+                .find(|(_, other)| are_equal(other.secret.as_ref(), draft.secret.as_ref()));
             if let Some((twin, _)) = twin {
                 let message = format!("keys `{twin}` and `{id}` have the same secret");
                 let finding = Finding::error("keys::duplicate_secret", message)
                     .help("a key that was copied protects nothing; `fieldgate keys new` makes one");
                 self.checker.report(finding, key.span);
             }
-            keys.insert(id, secret);
+            keys.insert(id, draft);
         }
         Some(keys)
     }
 
-    fn key(&mut self, id: &KeyId, node: &Node) -> Option<SecretBox<[u8; 32]>> {
-        let mut fields = self.checker.map(node, &format!("key `{id}`"))?;
-        if let Some(created) = fields.take("created") {
-            self.created(id, created);
-        }
+    fn key(&mut self, id: &KeyId, node: &Node) -> KeyDraft {
+        let Some(mut fields) = self.checker.map(node, &format!("key `{id}`")) else {
+            return KeyDraft::default();
+        };
+        let mut date = |name| fields.take(name).and_then(|node| self.date(id, name, node));
+        let (created, retired) = (date("created"), date("retired"));
+        KeyDraft { secret: self.secret(id, node, fields), created, retired }
+    }
+
+    fn secret(
+        &mut self,
+        id: &KeyId,
+        node: &Node,
+        mut fields: Fields<'_>,
+    ) -> Option<SecretBox<[u8; 32]>> {
         let written = ["secret", "secret_env", "secret_file"]
             .map(|name| fields.take(name).map(|node| (name, node)));
-        self.refuse_rest(fields, &["secret", "secret_env", "secret_file", "created"]);
+        self.refuse_rest(fields, &["secret", "secret_env", "secret_file", "created", "retired"]);
 
         let mut written = written.into_iter().flatten();
         let (Some((name, place)), None) = (written.next(), written.next()) else {
@@ -119,25 +135,32 @@ impl Reader<'_> {
         None
     }
 
-    /// The date is for people; only its form is checked.
-    fn created(&mut self, id: &KeyId, node: &Node) {
-        let Some(text) = self.checker.text(node, &format!("`created` of key `{id}`")) else {
-            return;
-        };
-        if time::Date::parse(text, format_description!("[year]-[month]-[day]")).is_err() {
-            let message = format!("`created` of key `{id}` is not a date");
-            let finding = Finding::error("keys::bad_date", message).help("write it as 2026-11-22");
-            self.checker.report(finding, node.span);
+    /// A date is for people; only its form is checked.
+    fn date(&mut self, id: &KeyId, name: &str, node: &Node) -> Option<Box<str>> {
+        let text = self.checker.text(node, &format!("`{name}` of key `{id}`"))?;
+        if time::Date::parse(text, format_description!("[year]-[month]-[day]")).is_ok() {
+            return Some(text.into());
         }
+        let message = format!("`{name}` of key `{id}` is not a date");
+        let finding = Finding::error("keys::bad_date", message).help("write it as 2026-11-22");
+        self.checker.report(finding, node.span);
+        None
     }
 
-    fn active<T>(&mut self, node: &Node, keys: Option<&BTreeMap<KeyId, T>>) -> Option<KeyId> {
+    fn active(&mut self, node: &Node, keys: Option<&BTreeMap<KeyId, KeyDraft>>) -> Option<KeyId> {
         let text = self.checker.text(node, "`active`")?;
         let Ok(id) = KeyId::parse(text) else {
             self.refuse_id(node.span);
             return None;
         };
-        if keys?.contains_key(&id) {
+        if let Some(key) = keys?.get(&id) {
+            if key.retired.is_some() {
+                let message = format!("the active key `{id}` is retired");
+                let finding = Finding::error("keys::retired_active", message)
+                    .help("name another key in `active`; `fieldgate keys rotate` makes one");
+                self.checker.report(finding, node.span);
+                return None;
+            }
             return Some(id);
         }
         let finding = Finding::error("keys::unknown_active", format!("there is no key `{id}`"))
@@ -161,6 +184,14 @@ impl Reader<'_> {
             self.checker.report(finding, key.span);
         }
     }
+}
+
+/// A key as far as it could be read.
+#[derive(Default)]
+struct KeyDraft {
+    secret: Option<SecretBox<[u8; 32]>>,
+    created: Option<Box<str>>,
+    retired: Option<Box<str>>,
 }
 
 fn are_equal(one: Option<&SecretBox<[u8; 32]>>, other: Option<&SecretBox<[u8; 32]>>) -> bool {

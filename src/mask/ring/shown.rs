@@ -5,7 +5,8 @@
 //! secret may stand under a misspelt key, in a comment, or in a file that is not even YAML.
 
 /// The words of the format.
-const WORDS: [&str; 6] = ["active", "keys", "secret", "secret_env", "secret_file", "created"];
+const WORDS: [&str; 7] =
+    ["active", "keys", "secret", "secret_env", "secret_file", "created", "retired"];
 
 /// `text` with the same length, the same lines, and a `*` for each byte that might be secret.
 pub(super) fn without_secrets(text: &str) -> String {

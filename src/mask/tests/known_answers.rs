@@ -17,7 +17,7 @@ fn check(raw: &str, hash: &str, encrypted: &str, token: &str) {
 }
 
 fn reveal(ring: &KeyRing, text: &str) -> Result<String, MaskError> {
-    ring.reveal(text, "acme", "lead.email").map(|raw| String::from_utf8(raw).unwrap())
+    ring.reveal(text, "acme", "lead.email", None).map(|raw| String::from_utf8(raw).unwrap())
 }
 
 #[test]

@@ -8,7 +8,58 @@ use serde_json::Value;
 use super::{SECRETS, Strategy, inner, masked, masked_email, ring};
 use crate::mask::{JsonReplacement, MaskError, Masker, NonceSequence, Partial};
 
-const KEYED: [Strategy; 3] = [Strategy::Hash, Strategy::Encrypt, Strategy::Tokenize];
+const KEYED: [Strategy; 4] =
+    [Strategy::Hash, Strategy::Encrypt, Strategy::Tokenize, Strategy::Vault];
+
+#[test]
+fn an_encrypted_value_belongs_to_one_record() {
+    let ring = ring(&["k1"]);
+    let masker = ring.masker(&Strategy::Encrypt, "acme", "lead.email").unwrap();
+    let sealed = |record: Option<&str>| -> String {
+        let mut out = Vec::new();
+        let mut nonces = NonceSequence::new(*b"response");
+        assert!(masker.mask_in(b"\"john\"", record, &mut nonces, &mut out).unwrap().is_none());
+        serde_json::from_slice(&out).unwrap()
+    };
+    let records = [None, Some("42"), Some("43"), Some(""), Some("4")];
+    for own in records {
+        for asked in records {
+            let revealed = ring.reveal(&sealed(own), "acme", "lead.email", asked);
+            if own == asked {
+                assert_eq!(revealed.as_deref(), Ok(&b"\"john\""[..]), "{own:?}");
+            } else {
+                assert_eq!(revealed, Err(MaskError::RevealRefused), "{own:?} {asked:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_retired_key_reverses_and_recognises_nothing() {
+    let all = ring(&["k1", "k2"]);
+    let text = format!(
+        "active: k2\nkeys: {{ k1: {{ secret: {}, retired: 2026-11-25 }}, k2: {{ secret: {} }} }}",
+        SECRETS[0], SECRETS[1]
+    );
+    let source = super::SourceFile::new("keys.yaml", text);
+    let retired = super::KeyRing::read(&source, &super::NoSecrets).unwrap();
+    let old = ring(&["k1"]);
+    for strategy in [Strategy::Encrypt, Strategy::Tokenize] {
+        let printed = masked_email(&old, &strategy, "7");
+        assert!(all.reveal(inner(&printed), "acme", "lead.email", None).is_ok());
+        let refused = retired.reveal(inner(&printed), "acme", "lead.email", None);
+        assert_eq!(refused, Err(MaskError::UnknownKey));
+    }
+    let token = masked_email(&old, &Strategy::Vault, "7");
+    assert!(all.vault_token(inner(&token), "acme", "lead.email").is_ok());
+    let refused = retired.vault_token(inner(&token), "acme", "lead.email");
+    assert_eq!(refused, Err(MaskError::UnknownKey));
+    let hash = masked_email(&old, &Strategy::Hash, "7");
+    assert!(all.is_hash_of(inner(&hash), b"7", "acme", "lead.email"));
+    assert!(!retired.is_hash_of(inner(&hash), b"7", "acme", "lead.email"));
+    // What it signed can still be checked.
+    assert_eq!(retired.derived(Some("k1"), "audit"), all.derived(Some("k1"), "audit"));
+}
 
 /// Every strategy that shows nothing of the value.
 fn silent() -> Vec<Strategy> {
@@ -78,7 +129,7 @@ fn nothing_stays_nothing() {
 fn fixed_answers() {
     let answers: Vec<String> = silent()
         .iter()
-        .skip(3)
+        .skip(KEYED.len())
         .map(|strategy| masked_email(&ring(&["k1"]), strategy, "[1]"))
         .collect();
     assert_eq!(
@@ -109,7 +160,7 @@ fn no_key_no_mask() {
         assert!(strategy.needs_key());
         assert_eq!(Masker::keyless(&strategy).err(), Some(MaskError::KeysMissing));
     }
-    for strategy in silent().into_iter().skip(3).chain([partial()]) {
+    for strategy in silent().into_iter().skip(KEYED.len()).chain([partial()]) {
         assert!(!strategy.needs_key());
         assert!(Masker::keyless(&strategy).is_ok());
     }
@@ -124,7 +175,7 @@ fn what_is_no_json_is_refused() {
             assert_eq!(masked(&masker, raw), Err(MaskError::NotJson), "{strategy:?} {raw}");
         }
     }
-    for strategy in [Strategy::Hash, Strategy::Tokenize, partial()] {
+    for strategy in [Strategy::Hash, Strategy::Tokenize, Strategy::Vault, partial()] {
         let masker = ring.masker(&strategy, "", "f").unwrap();
         assert_eq!(masked(&masker, r#""\ud800""#), Err(MaskError::NotJson), "{strategy:?}");
     }
@@ -142,7 +193,7 @@ fn nothing_is_encrypted_once_the_nonces_are_used_up() {
 #[test]
 fn tenants_fields_and_keys_have_nothing_in_common() {
     let (one, other) = (ring(&["k1"]), ring(&["k2"]));
-    for strategy in [Strategy::Hash, Strategy::Tokenize] {
+    for strategy in [Strategy::Hash, Strategy::Tokenize, Strategy::Vault] {
         let texts = [
             one.masker(&strategy, "acme", "lead.email"),
             one.masker(&strategy, "acme", "lead.phone"),
@@ -162,13 +213,13 @@ fn reveal_refuses_other_tenants_fields_and_rings() {
     for strategy in [Strategy::Encrypt, Strategy::Tokenize] {
         let printed = masked_email(&own, &strategy, "\"john\"");
         let text = inner(&printed);
-        assert_eq!(own.reveal(text, "acme", "lead.email").as_deref(), Ok(&b"\"john\""[..]));
+        assert_eq!(own.reveal(text, "acme", "lead.email", None).as_deref(), Ok(&b"\"john\""[..]));
         let refused = Err(MaskError::RevealRefused);
-        assert_eq!(own.reveal(text, "globex", "lead.email"), refused);
-        assert_eq!(own.reveal(text, "acme", "lead.phone"), refused);
-        assert_eq!(own.reveal(text, "", ""), refused);
+        assert_eq!(own.reveal(text, "globex", "lead.email", None), refused);
+        assert_eq!(own.reveal(text, "acme", "lead.phone", None), refused);
+        assert_eq!(own.reveal(text, "", "", None), refused);
         let stranger = ring(&["k2"]);
-        assert_eq!(stranger.reveal(text, "acme", "lead.email"), Err(MaskError::UnknownKey));
+        assert_eq!(stranger.reveal(text, "acme", "lead.email", None), Err(MaskError::UnknownKey));
         let namesake = super::KeyRing::read(
             &super::SourceFile::new(
                 "x",
@@ -176,7 +227,7 @@ fn reveal_refuses_other_tenants_fields_and_rings() {
             ),
             &super::NoSecrets,
         );
-        assert_eq!(namesake.unwrap().reveal(text, "acme", "lead.email"), refused);
+        assert_eq!(namesake.unwrap().reveal(text, "acme", "lead.email", None), refused);
     }
 }
 
@@ -185,10 +236,16 @@ fn old_keys_reveal_and_new_ones_mask() {
     let (before, after) = (ring(&["k1"]), ring(&["k1", "k2"]));
     for strategy in [Strategy::Encrypt, Strategy::Tokenize] {
         let old = masked_email(&before, &strategy, "1.10");
-        assert_eq!(after.reveal(inner(&old), "acme", "lead.email").as_deref(), Ok(&b"1.10"[..]));
+        assert_eq!(
+            after.reveal(inner(&old), "acme", "lead.email", None).as_deref(),
+            Ok(&b"1.10"[..])
+        );
         let new = masked_email(&after, &strategy, "1.10");
         assert_ne!(old, new);
-        assert_eq!(before.reveal(inner(&new), "acme", "lead.email"), Err(MaskError::UnknownKey));
+        assert_eq!(
+            before.reveal(inner(&new), "acme", "lead.email", None),
+            Err(MaskError::UnknownKey)
+        );
     }
 }
 
@@ -214,15 +271,15 @@ fn reveal_refuses_what_is_no_mask() {
         "token_AJVTC4ACTT6BWO2PMGMT5XKW2OR4QTDN6J6MNRYSNLMB3UPKJL7EOC2X",
     ] {
         assert_eq!(
-            ring.reveal(text, "acme", "lead.email"),
+            ring.reveal(text, "acme", "lead.email", None),
             Err(MaskError::NotReversible),
             "{text}"
         );
     }
-    assert_eq!(ring.reveal("enc:k9.AAAA", "acme", "lead.email"), Err(MaskError::UnknownKey));
+    assert_eq!(ring.reveal("enc:k9.AAAA", "acme", "lead.email", None), Err(MaskError::UnknownKey));
     // `token_` and the key id `k1` with nothing, or with too little, behind it.
     for text in ["token_ajvtc", "token_ajvtcaaa"] {
-        let refused = ring.reveal(text, "acme", "lead.email");
+        let refused = ring.reveal(text, "acme", "lead.email", None);
         assert_eq!(refused, Err(MaskError::RevealRefused), "{text}");
     }
 }
@@ -231,7 +288,7 @@ fn reveal_refuses_what_is_no_mask() {
 fn maskers_are_shared_between_threads_and_print_no_key() {
     fn is_shared<T: Send + Sync + Clone + 'static>(_: &T) {}
     let ring = ring(&["k1"]);
-    for (strategy, name) in KEYED.iter().zip(["hash", "encrypt", "tokenize"]) {
+    for (strategy, name) in KEYED.iter().zip(["hash", "encrypt", "tokenize", "vault"]) {
         let masker = ring.masker(strategy, "acme", "lead.email").unwrap();
         is_shared(&masker);
         assert_eq!(format!("{masker:?}"), format!("Masker({name})"));
@@ -284,7 +341,7 @@ proptest! {
         let raw = value.to_string();
         for strategy in [Strategy::Encrypt, Strategy::Tokenize] {
             let printed = masked_email(&ring, &strategy, &raw);
-            let revealed = ring.reveal(inner(&printed), "acme", "lead.email").unwrap();
+            let revealed = ring.reveal(inner(&printed), "acme", "lead.email", None).unwrap();
             prop_assert_eq!(std::str::from_utf8(&revealed).unwrap(), &raw);
         }
     }
@@ -292,7 +349,7 @@ proptest! {
     #[test]
     fn spelling_does_not_matter_and_time_does_not(text in ".{1,12}") {
         let ring = ring(&["k1"]);
-        for strategy in [Strategy::Hash, Strategy::Tokenize, partial()] {
+        for strategy in [Strategy::Hash, Strategy::Tokenize, Strategy::Vault, partial()] {
             let plain = masked_email(&ring, &strategy, &Value::from(text.clone()).to_string());
             prop_assert_eq!(&masked_email(&ring, &strategy, &all_escapes(&text)), &plain);
         }
@@ -307,7 +364,7 @@ proptest! {
             let at = at.index(text.len());
             text.replace_range(at..=at, &letter);
             prop_assume!(text != inner(&printed));
-            prop_assert!(ring.reveal(&text, "acme", "lead.email").is_err());
+            prop_assert!(ring.reveal(&text, "acme", "lead.email", None).is_err());
         }
     }
 
@@ -315,7 +372,7 @@ proptest! {
     fn revealing_never_panics(body in "[a-z2-7k1.A-Z_-]{0,80}") {
         let ring = ring(&["k1"]);
         for text in [format!("enc:{body}"), format!("enc:k1.{body}"), format!("token_{body}"), format!("token_ajvtc{body}")] {
-            prop_assert!(ring.reveal(&text, "acme", "lead.email").is_err());
+            prop_assert!(ring.reveal(&text, "acme", "lead.email", None).is_err());
         }
     }
 }

@@ -40,7 +40,12 @@ fn role(name: &str, default: Mode, entries: &[(&str, Mode)]) -> Role {
     let entry =
         |(text, mode): &(&str, Mode)| Entry { path: path(text), mode: *mode, origin: origin() };
     let here = RoleResource { default: None, entries: entries.iter().map(entry).collect() };
-    Role { name: name.into(), default, resources: [("lead".to_owned(), here)].into() }
+    Role {
+        name: name.into(),
+        default,
+        resources: [("lead".to_owned(), here)].into(),
+        reveal: std::collections::BTreeMap::new(),
+    }
 }
 
 /// Filters a list of leads; answers the accounts met, as `field treatment count`, and what was

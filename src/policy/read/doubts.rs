@@ -8,6 +8,7 @@ use super::draft::{ResourceDraft, RoleDraft, SectionDraft};
 use super::workflows;
 use crate::diagnostic::Finding;
 use crate::json::path::{FieldPath, Selector};
+use crate::mask::Strategy;
 use crate::policy::Mode;
 use crate::policy::emits::Previous;
 use crate::policy::path_relation::can_meet;
@@ -26,6 +27,7 @@ pub(super) fn doubts(drafts: &Drafts) -> Vec<Finding> {
     global(drafts, &mut doubts);
     for resource in &drafts.resources {
         registry(drafts, resource, &mut doubts);
+        unbound(resource, &mut doubts);
         old_records(resource, &mut doubts);
     }
     for (index, role) in drafts.roles.iter().enumerate() {
@@ -40,6 +42,26 @@ pub(super) fn doubts(drafts: &Drafts) -> Vec<Finding> {
     }
     workflows::doubts(drafts, &mut doubts);
     doubts
+}
+
+/// Encrypted values are bound to their record by its id.
+fn unbound(resource: &ResourceDraft, doubts: &mut Vec<Finding>) {
+    if resource.id.as_ref().is_some_and(|id| !id.needs_whole_record()) {
+        return;
+    }
+    for field in &resource.fields {
+        if field.strategy == Some(Strategy::Encrypt) {
+            let message = format!(
+                "what is encrypted of `{}` is not bound to its record, since `{}` has no `id`",
+                field.path, resource.named.name
+            );
+            doubts.push(
+                warning("policy::encrypt_without_id", message, &field.origin)
+                    .label("good for any record of this company")
+                    .help("say where a record keeps its id: `id: id`"),
+            );
+        }
+    }
 }
 
 fn warning(code: &'static str, message: String, origin: &Origin) -> Finding {

@@ -91,6 +91,13 @@ pub(super) struct RoleDraft {
     pub(super) named: Named,
     pub(super) default: Option<Mode>,
     pub(super) sections: Vec<SectionDraft>,
+    pub(super) reveal: Vec<RevealDraft>,
+}
+
+/// The masks of one resource that a role may turn back.
+pub(super) struct RevealDraft {
+    pub(super) resource: Named,
+    pub(super) paths: Vec<(FieldPath, Origin)>,
 }
 
 /// What a role says of one resource.

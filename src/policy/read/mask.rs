@@ -78,7 +78,16 @@ impl Reader {
                 let fields = self.checker.map(node, "`partial`")?;
                 self.partial_parameters(fields).map(|written| Strategy::Partial(partial(&written)))
             }
-            "hash" | "encrypt" | "tokenize" => {
+            "tokenize" => {
+                let mut fields = self.checker.map(node, "`tokenize`")?;
+                let vault = match self.optional(&mut fields, "vault") {
+                    Some(vault) => self.checker.boolean(vault, "`vault`"),
+                    None => Some(false),
+                };
+                fields.finish(&mut self.checker);
+                Some(if vault? { Strategy::Vault } else { Strategy::Tokenize })
+            }
+            "hash" | "encrypt" => {
                 let finding = Finding::error(
                     "policy::bad_parameter",
                     format!("`{}` takes no parameters", name.name),
@@ -263,6 +272,9 @@ mod tests {
         check("hash", Strategy::Hash);
         check("encrypt", Strategy::Encrypt);
         check("tokenize", Strategy::Tokenize);
+        check("{ tokenize: {} }", Strategy::Tokenize);
+        check("{ tokenize: { vault: false } }", Strategy::Tokenize);
+        check("{ tokenize: { vault: true } }", Strategy::Vault);
         check("{ as: null }", Strategy::Typed(JsonReplacement::Null));
         check("{ as: }", Strategy::Typed(JsonReplacement::Null));
         check("{ as: 0 }", Strategy::Typed(JsonReplacement::Integer(0)));
@@ -324,6 +336,9 @@ mod tests {
         check_fault("{ redact: {}, partial: {} }", &["policy::unknown_strategy"]);
         check_fault("{ md5: {} }", &["policy::unknown_strategy"]);
         check_fault("{ hash: { key: a } }", &["policy::bad_parameter"]);
+        check_fault("{ tokenize: { vault: yes } }", &["yaml::wrong_kind"]);
+        check_fault("{ tokenize: { vault: } }", &["policy::no_value"]);
+        check_fault("{ tokenize: { key: k1 } }", &["yaml::unknown_key"]);
         check_fault("{ as: 1.5 }", &["policy::bad_parameter"]);
         check_fault("{ as: [1] }", &["policy::bad_parameter"]);
         check_fault("{ as: { a: 1 } }", &["policy::bad_parameter"]);

@@ -14,7 +14,7 @@ use crate::policy::set::{Field, Writes};
 use crate::yaml::{Fields, Key, Node};
 
 /// Keys of a role file that are no resources.
-const RESERVED: [&str; 2] = ["role", "default"];
+const RESERVED: [&str; 3] = ["role", "default", "reveal"];
 
 impl Reader {
     pub(super) fn resource(&mut self, root: &Node) -> Option<ResourceDraft> {

@@ -1,24 +1,54 @@
 //! A file of `roles/`: what one role may do with the fields of each resource.
 
-use super::draft::{Named, RoleDraft, SectionDraft};
+use super::draft::{Named, RevealDraft, RoleDraft, SectionDraft};
 use super::reader::Reader;
 use super::resource::place_of;
 use crate::diagnostic::Finding;
+use crate::json::path::FieldPath;
 use crate::policy::Mode;
 use crate::policy::path_relation::first_of_same_field;
-use crate::policy::set::Entry;
-use crate::yaml::{Fields, Key, Node};
+use crate::policy::set::{Entry, Origin};
+use crate::yaml::{Fields, Key, Node, Value};
 
 impl Reader {
     pub(super) fn role(&mut self, root: &Node) -> Option<RoleDraft> {
         let mut fields = self.checker.map(root, "a role file")?;
         let named = self.role_name(&mut fields);
         let default = self.default_mode(&mut fields, "default");
+        let reveal = fields.take_entry("reveal");
+        let reveal = reveal.map(|(key, node)| self.reveal(key, node)).unwrap_or_default();
         let mut sections = Vec::new();
         for (key, node) in fields.take_rest() {
             sections.push(self.section(key, node));
         }
-        Some(RoleDraft { named: named?, default, sections })
+        Some(RoleDraft { named: named?, default, sections, reveal })
+    }
+
+    /// `reveal:` — the fields of each resource whose masks the role may turn back into values.
+    fn reveal(&mut self, key: &Key, node: &Node) -> Vec<RevealDraft> {
+        if matches!(node.value, Value::Null) {
+            self.no_value(key);
+            return Vec::new();
+        }
+        let Some(mut fields) = self.checker.map(node, "`reveal`") else { return Vec::new() };
+        let mut rights = Vec::new();
+        for (key, node) in fields.take_rest() {
+            let resource = Named { name: key.name.clone(), origin: self.origin(key.span) };
+            let mut paths: Vec<(FieldPath, Origin)> = Vec::new();
+            let what = format!("`{}` in `reveal`", key.name);
+            for node in self.checker.list(node, &what).unwrap_or_default() {
+                let Some(text) = self.checker.text(node, "a field in `reveal`") else { continue };
+                let Some(path) = self.field_path(text, node.span) else { continue };
+                let right = (path, self.origin(node.span));
+                if let Some(first) = first_of_same_field(&paths, &right, |(path, _)| path) {
+                    let place = place_of(&first.1, self.checker.source());
+                    self.report_repeated(node.span, text, first.0.as_str(), &place, true);
+                }
+                paths.push(right);
+            }
+            rights.push(RevealDraft { resource, paths });
+        }
+        rights
     }
 
     /// A mode that holds where nothing else does; absent is fine, empty is not.
