@@ -24,12 +24,12 @@ fn by_page() -> ListCall {
 
 fn first(list: &ListCall, filters: &str) -> Result<String, String> {
     let payload = format!(r#"{{"export_type":"csv","entity_type":"lead","filters":{filters}}}"#);
-    first_page(list, &rendered(ActionKind::EnqueueExport, &payload)).map_err(|failure| {
-        match failure {
+    first_page(list, &rendered(ActionKind::EnqueueExport, &payload)).map_err(
+        |failure| match failure {
             Performed::Failed { reason: ActionFailure::Template, retryable: false, error } => error,
             other => panic!("{other:?}"),
-        }
-    })
+        },
+    )
 }
 
 #[test]
