@@ -92,6 +92,7 @@ impl Server {
     /// # Errors
     /// What the settings ask for cannot be had. Faults of policies and keys are no error here, see
     /// [`findings`](Self::findings).
+    #[expect(clippy::too_many_lines, reason = "wires everything together, in its order")]
     pub async fn start(settings: Settings, telemetry: Telemetry) -> Result<Self, StartError> {
         let readiness = Readiness::new();
         let identifier = Arc::new(identifier(&settings, &telemetry)?);

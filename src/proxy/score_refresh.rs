@@ -132,7 +132,7 @@ impl ScoreRefresher {
     }
 
     /// Begins a refresh, unless one runs already; says how far that one, or the new one, is.
-    #[must_use = "it may be another one that runs already"]
+    #[expect(clippy::must_use_candidate, reason = "it goes on whether or not anybody looks at it")]
     pub fn begin(&self, kind: RefreshKind) -> Progress {
         let Ok(running) = Arc::clone(&self.running).try_lock_owned() else {
             return self.progress.borrow().clone();

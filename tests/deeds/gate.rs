@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use fieldgate::condition::Value as Exact;
 use serde_json::{Value, json};
 
 use super::canary::Canaries;
@@ -154,15 +155,21 @@ async fn an_export_holds_what_its_role_sees() {
     let file = exported(&gate);
     let text = std::fs::read_to_string(&file).unwrap();
 
-    let mut raw = Vec::new();
+    let hidden = ["email", "phone", "ssn"];
+    let (mut ids, mut values) = (Vec::new(), Vec::new());
     let mut next = Some("/api/v1/leads/?page_size=50".to_owned());
     while let Some(path) = next {
-        let page = read(&gate, &path).await;
-        raw.extend(page["results"].as_array().unwrap().clone());
-        let target = |url: &str| url.split_once("/api/").map(|(_, rest)| format!("/api/{rest}"));
-        next = page["next"].as_str().and_then(target);
+        let answer = gate.get(&path).as_role("admin").send().await;
+        // Some numbers are larger than serde_json takes.
+        let page = Exact::parse(answer.text().trim_start()).expect("a page");
+        let Some(Exact::List(leads)) = page.member("results") else { panic!("{path}") };
+        for lead in leads {
+            ids.push(lead.member("id").unwrap().to_string());
+            values.extend(hidden.iter().filter_map(|name| text_of(lead.member(name)?)));
+        }
+        let target = |url: String| url.split_once("/api/").map(|(_, rest)| format!("/api/{rest}"));
+        next = page.member("next").and_then(text_of).and_then(target);
     }
-    let ids: Vec<String> = raw.iter().map(|lead| lead["id"].to_string()).collect();
     let mut exported: Vec<String> =
         text.lines().skip(1).map(|line| line.split(',').next().unwrap().to_owned()).collect();
     assert_eq!(exported.len(), ids.len());
@@ -173,13 +180,13 @@ async fn an_export_holds_what_its_role_sees() {
     assert_eq!(exported, expect);
 
     // Marketing sees these masked or not at all; an administrator has just read them.
-    let hidden = ["email", "phone", "ssn"];
-    let values = raw.iter().flat_map(|lead| hidden.iter().filter_map(|name| lead[*name].as_str()));
-    let values: Vec<&str> = values.filter(|value| value.len() > 6).collect();
+    values.retain(|value| value.len() > 6);
     assert!(values.len() > 20, "the oracle knows what to look for");
     let canaries = Canaries::new(values);
     canaries.assert_not_in("the export", text.as_bytes());
-    let mails = server.mails();
+    // The shipped workflow writes one as well.
+    let mut mails = server.mails();
+    mails.retain(|mail| mail["to"] == json!(["ops@example.com"]));
     assert_eq!(mails.len(), 1);
     let content = mails[0]["content"].as_str().unwrap();
     assert!(content.contains(&format!("{} records", ids.len())), "{content}");
@@ -188,6 +195,13 @@ async fn an_export_holds_what_its_role_sees() {
     canaries.assert_not_in("the log", gate.logged().as_bytes());
     let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
     assert_eq!(mode & 0o077, 0, "nobody else may read it");
+}
+
+fn text_of(value: &Exact<'_>) -> Option<String> {
+    match value {
+        Exact::Text(text) => Some(text.to_string()),
+        _ => None,
+    }
 }
 
 fn shipped(name: &str) -> String {
