@@ -215,9 +215,13 @@ async fn every_dashboard_finds_what_it_asks_for() {
     let config = format!(
         "data_dir: data\naudit: {{ mode: required }}\n\
          events:\n  sinks:\n    - file: {{ name: trail, role: admin, path: events.jsonl }}\n\
+         scores: {{ service: [{{ company: demo, value: {{ file: crm.token }} }}] }}\n\
          telemetry:\n  traces: {{ endpoint: \"http://{nobody}\", share: 1 }}"
     );
-    let gate = gate(&upstream).file("data/.keep", "").config(&config).start().await;
+    let gate = gate(&upstream).file("data/.keep", "").file("crm.token", "Bearer demo-admin");
+    let gate = gate.config(&config).start().await;
+    let refresh = Ask::new(gate.admin, "POST", "/api/v1/scores/refresh/").json("{\"kind\":\"all\"}");
+    assert_eq!(refresh.send().await.status, 200);
     traffic(&gate).await;
 
     // Both formats are what their readers want.
