@@ -18,7 +18,7 @@ FUZZ_SECONDS ?= 60
 SOAK_ROUNDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak fuzz check needs needs-prometheus lint-here tools-deny tools-fuzz tools-nats
+.PHONY: help demo test lint bench soak fuzz check needs needs-prometheus lint-here tools-deny tools-fuzz tools-mail tools-nats
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,7 +30,7 @@ demo: needs ## a small CRM, Fieldgate in front of it, and a tour; ARGS=--once en
 	@echo "Building Fieldgate. The first time takes some minutes."
 	$(CARGO) run --locked -- demo $(ARGS)
 
-test: needs needs-prometheus tools-nats ## every test, then formatting and lints as far as the tools are there
+test: needs needs-prometheus tools-mail tools-nats ## every test, then formatting and lints as far as the tools are there
 	$(CARGO) test --workspace --locked
 	@$(MAKE) --no-print-directory lint-here
 	@echo "All tests passed."
@@ -76,6 +76,9 @@ tools-deny:
 	@command -v cargo-deny >/dev/null || { \
 		echo "cargo-deny is missing. It checks licences and bans. Building it into $(TOOLS)."; \
 		$(CARGO) install cargo-deny --locked --root $(TOOLS); }
+
+tools-mail:
+	@.ci/aiosmtpd $(TOOLS)
 
 tools-nats:
 	@.ci/nats-server $(TOOLS)

@@ -10,8 +10,10 @@ mod guard;
 mod health;
 mod log_level;
 mod masking_logs;
+mod notifications;
 mod readiness;
 mod scores;
+mod workflows;
 
 use std::future::Future;
 use std::io;
@@ -21,13 +23,14 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use self::readiness::{Condition, Readiness};
 pub use self::scores::{Pages, ScorePages};
+pub use self::workflows::WorkflowPages;
 
 use self::connections::{Connections, LocalAddress};
 use self::guard::Guard;
@@ -50,6 +53,7 @@ pub struct AdminState {
     readiness: Readiness,
     ledger: Option<Ledger>,
     scores: Pages,
+    workflows: Option<WorkflowPages>,
 }
 
 impl AdminState {
@@ -62,7 +66,14 @@ impl AdminState {
         ledger: Option<Ledger>,
         scores: Pages,
     ) -> Self {
-        Self { guard: Arc::new(Guard::new(settings)), telemetry, readiness, ledger, scores }
+        let guard = Arc::new(Guard::new(settings));
+        Self { guard, telemetry, readiness, ledger, scores, workflows: None }
+    }
+
+    /// Shows workflows too.
+    #[must_use]
+    pub fn with_workflows(self, workflows: Option<WorkflowPages>) -> Self {
+        Self { workflows, ..self }
     }
 }
 
@@ -99,11 +110,25 @@ fn router(state: AdminState) -> Router {
         .route("/metrics", get(health::metrics))
         .route("/log-level", get(log_level::show).put(log_level::change))
         .route(masking_logs::PATH, get(masking_logs::list))
+        .route(notifications::PATH, get(notifications::follow))
+        .merge(workflow_pages())
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), guard::check))
         .with_state(state)
+}
+
+/// What is sent here may be longer than elsewhere.
+fn workflow_pages() -> Router<AdminState> {
+    let one = get(workflows::show).put(workflows::replace).delete(workflows::remove);
+    Router::new()
+        .route(workflows::ALL, get(workflows::list).post(workflows::create))
+        .route(workflows::ONE, one)
+        .route(workflows::EXECUTE, post(workflows::execute))
+        .route(workflows::RUNS, get(workflows::runs))
+        .route(workflows::RUN, get(workflows::run))
+        .layer(DefaultBodyLimit::max(workflows::LARGEST))
 }
 
 async fn not_found() -> Response {

@@ -13,10 +13,12 @@ mod exit;
 mod keys;
 mod mask;
 mod run;
+mod runs;
 mod runtime;
 mod score;
 mod signals;
 mod terminal;
+mod workflows;
 
 use std::process::ExitCode;
 
@@ -72,6 +74,8 @@ enum Command {
     Keys(keys::Keys),
     Audit(audit::Audit),
     Events(events::Events),
+    Workflows(workflows::Workflows),
+    Runs(runs::Runs),
     Completions(completions::Completions),
 }
 
@@ -104,6 +108,8 @@ fn execute(command: Command) -> Exit {
         Command::Keys(keys) => keys.execute(),
         Command::Audit(audit) => audit.execute(),
         Command::Events(events) => events.execute(),
+        Command::Workflows(workflows) => workflows.execute(),
+        Command::Runs(runs) => runs.execute(),
         Command::Completions(completions) => completions.execute(),
     };
     done.unwrap_or_else(|failed: Failed| {

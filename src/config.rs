@@ -8,6 +8,7 @@
 //! Secrets never stand in the file: it names files, environment variables and digests. Where
 //! somebody wrote one into it all the same, no finding shows it.
 
+mod actions;
 mod admin;
 mod audit;
 mod events;
@@ -32,6 +33,7 @@ mod units;
 mod upstream;
 mod url;
 mod value;
+mod workflows;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -152,6 +154,16 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
             .help("add `data_dir: /var/lib/fieldgate`, a folder on a disk that stays");
         at.report(finding, &["events"]);
     }
+    let workflows = at.optional("workflows", workflows::read);
+    if at.is_written("workflows") && !has_data_dir {
+        let finding = Finding::error("config::no_data_dir", "`workflows` needs `data_dir`")
+            .label("events are kept until the runs that they start are")
+            .help("add `data_dir: /var/lib/fieldgate`, a folder on a disk that stays");
+        at.report(finding, &["workflows"]);
+    }
+    // Workflows run where there are events; who configures them wants events.
+    let workflows = workflows.or_else(|| events.is_some().then(Workflows::default));
+    let events = events.or_else(|| workflows.is_some().then(Events::default));
     if !at.is_written("policies") {
         files::require_usual_policies(at.reader());
     }
@@ -173,6 +185,7 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         audit,
         scores,
         events,
+        workflows,
     })
 }
 

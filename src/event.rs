@@ -51,6 +51,15 @@ pub struct Event {
     pub views: BTreeMap<String, Box<RawValue>>,
 }
 
+/// What caused a write, where it was a run of a workflow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Causation {
+    /// The run.
+    pub run: Uuid,
+    /// How many runs stand between what somebody did and this write, the run included: from 1.
+    pub depth: u32,
+}
+
 /// An event as one sink gets it.
 #[derive(Debug, Clone)]
 pub struct Message {
@@ -78,6 +87,8 @@ pub struct Message {
     pub policy_revision: String,
     /// The how-manieth event of its subject, from 1; `None` where the subject is not known.
     pub sequence: Option<u64>,
+    /// The run that wrote; `None` where it was no run.
+    pub causation: Option<Causation>,
     /// What it says, as the sink's role may see it.
     pub data: Box<RawValue>,
 }

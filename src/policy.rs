@@ -3,6 +3,7 @@
 //! Pure but for [`load()`] and [`fingerprint`], which read files: no clock, no logging. A set that has an
 //! error is never used.
 
+pub mod actions;
 mod canonical;
 pub mod emits;
 mod load;
@@ -18,10 +19,11 @@ pub mod set;
 mod sight;
 mod snapshot;
 mod template;
+pub mod workflow;
 mod writes;
 
 pub use canonical::{CanonicalPath, PathRefusal};
-pub use load::{Fingerprint, Loaded, fingerprint, load};
+pub use load::{FileChange, Fingerprint, Loaded, fingerprint, load, load_with};
 pub use mode::{Combine, Mode};
 pub use overlay::{Checked, Overlay};
 pub use read::{Read, read};

@@ -11,6 +11,7 @@ mod score_refresh;
 mod scores;
 mod state;
 mod traced;
+mod workflows;
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,12 +30,13 @@ use self::policies::Policies;
 pub use self::score_refresh::{RefreshError, Refreshing};
 
 use self::scores::{Pages, ScoreParts, Scores, ScoresRunning};
+use self::workflows::Workflows;
 use crate::admin::{self, AdminState, Condition, Readiness};
 use crate::audit::Ledger;
 use crate::config::{self, Settings};
 use crate::diagnostic::Finding;
 use crate::identity::{Identifier, Sources, Told};
-use crate::proxy::{Crm, Gate, GateParts};
+use crate::proxy::{Crm, Errands, Gate, GateParts};
 use crate::telemetry::{Draining, IdentityAsked, ListenerStarted, Purpose, Stopped, Telemetry};
 
 /// Why the server could not start.
@@ -66,6 +68,7 @@ pub struct Server {
     app: Arc<HttpProxy<Gate>>,
     policies: Policies,
     events: Option<Events>,
+    workflows: Option<Workflows>,
     scores: ScoresRunning,
     findings: Vec<Finding>,
     data: Vec<DataListener>,
@@ -104,12 +107,21 @@ impl Server {
             (Some(audit), Some(store)) => Some(state::ledger(audit, store, &policies, &telemetry)?),
             _ => None,
         };
-        let (events, recorder) = match (settings.events, store.clone()) {
+        let (events, recorder, prepared) = match (settings.events, store.clone()) {
             (Some(events), Some(store)) => {
-                let (events, recorder) = Events::start(events, store, telemetry.clone()).await?;
-                (Some(events), Some(recorder))
+                let prepared = settings.workflows.map(|workflows| {
+                    let header = &settings.telemetry.correlation_header;
+                    let policies = policies.clone();
+                    workflows::Prepared::new(workflows, &store, policies, header, &telemetry)
+                });
+                let prepared = prepared.transpose()?;
+                let starters = prepared.as_ref().map(workflows::Prepared::starters);
+                let starters = starters.unwrap_or_default();
+                let (events, recorder, joining) =
+                    Events::start(events, store, starters, telemetry.clone()).await?;
+                (Some(events), Some(recorder), prepared.zip(Some(joining)))
             }
-            _ => (None, None),
+            _ => (None, None, None),
         };
         let score_events =
             recorder.as_ref().map(|recorder| (recorder.journal.clone(), recorder.readers.clone()));
@@ -126,22 +138,25 @@ impl Server {
         .await;
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
-        let app = application(
-            Gate::new(GateParts {
-                policies: policies.store(),
-                identifier,
-                crm,
-                recorder,
-                scores: scores.keeper,
-                configure: Some(scores.configure),
-                limits: settings.limits,
-                correlation_header: settings.telemetry.correlation_header,
-                telemetry: telemetry.clone(),
-                ledger: ledger.clone(),
-            }),
-            &limits,
-            threads,
-        );
+        let gate = Gate::new(GateParts {
+            policies: policies.store(),
+            identifier,
+            crm,
+            recorder,
+            scores: scores.keeper,
+            configure: Some(scores.configure),
+            limits: settings.limits,
+            correlation_header: settings.telemetry.correlation_header,
+            telemetry: telemetry.clone(),
+            ledger: ledger.clone(),
+        });
+        let host = gate.upstream_host();
+        let app = application(gate, &limits, threads);
+        let workflows = prepared.map(|(prepared, joining)| {
+            // What workflows write to the CRM walks the street like any write.
+            prepared.start(joining, Arc::new(Errands::new(Arc::clone(&app), host)))
+        });
+        let workflows = workflows.transpose()?;
 
         let mut data = Vec::new();
         for listener in &settings.listeners {
@@ -152,17 +167,20 @@ impl Server {
             |cause| StartError::Listen { purpose: "admin", address: settings.admin.address, cause };
         let admin = TcpListener::bind(settings.admin.address).await.map_err(admin_listen)?;
         let admin_address = admin.local_addr().map_err(admin_listen)?;
+        let pages = workflows.as_ref().map(Workflows::pages);
         let admin_state = AdminState::new(
             &settings.admin,
             telemetry.clone(),
             readiness.clone(),
             ledger.clone(),
             Some(Arc::new(Pages(scores.desk))),
-        );
+        )
+        .with_workflows(pages);
         Ok(Self {
             app,
             policies,
             events,
+            workflows,
             scores: scores.running,
             findings,
             data,
@@ -212,6 +230,8 @@ impl Server {
         }));
         let policies = tokio::spawn(self.policies.watch(self.telemetry.clone(), admin_stop));
         let (stop_events, events_stopping) = watch::channel(false);
+        let workflows =
+            self.workflows.map(|workflows| tokio::spawn(workflows.run(events_stopping.clone())));
         let events = self.events.map(|events| tokio::spawn(events.run(events_stopping)));
         let (stop_scores, scores_stopping) = watch::channel(false);
         let scores = tokio::spawn(self.scores.run(scores_stopping));
@@ -229,6 +249,9 @@ impl Server {
         let _ = scores.await;
         // After the last write: what it caused may still be delivered.
         stop_events.send_replace(true);
+        if let Some(workflows) = workflows {
+            let _ = workflows.await;
+        }
         if let Some(events) = events {
             let _ = events.await;
         }

@@ -28,6 +28,7 @@ mod scores;
 mod stage;
 mod touched;
 mod trace;
+mod workflows;
 mod writer;
 
 use std::io::{self, Write};
@@ -57,6 +58,10 @@ pub use self::scores::{
 pub use self::stage::{Interval, Stage};
 pub use self::touched::{Act, Touched, rule_name};
 pub use self::trace::{LinkedSpan, TracesError, Work};
+pub use self::workflows::{
+    ActionAttempted, ActionOutcome, RunEnded, RunTakenBack, RunsRecovered, RunsRefused,
+    RunsRetired, RunsStanding,
+};
 
 use self::application::RateLimit;
 use self::exchange::InFlight;

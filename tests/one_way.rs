@@ -36,12 +36,32 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("score_history", &["score", "store"]),
     ("audit", &["mask", "config", "telemetry", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
-    ("admin", &["problem", "config", "telemetry", "audit"]),
+    ("workflow", WORKFLOW),
+    ("deed", &["json", "condition", "policy", "config", "event", "workflow"]),
+    ("admin", ADMIN),
     ("proxy", PROXY),
     ("server", &[]),
     ("demo", &[]),
     ("cli", &[]),
     ("main", &[]),
+];
+
+/// Runs are caused by events and written to a store, or to servers that the settings name.
+const WORKFLOW: &[&str] =
+    &["diagnostic", "json", "condition", "policy", "config", "fail_point", "store", "event"];
+
+/// Operators look into nearly everything that is kept.
+const ADMIN: &[&str] = &[
+    "diagnostic",
+    "problem",
+    "policy",
+    "config",
+    "telemetry",
+    "store",
+    "audit",
+    "event",
+    "workflow",
+    "deed",
 ];
 
 /// The street goes through nearly every room. It names `diagnostic` because a snapshot that does not
@@ -63,6 +83,7 @@ const PROXY: &[&str] = &[
     "fail_point",
     "audit",
     "event",
+    "deed",
 ];
 
 /// They wire everything together, so they may name every room above them; their lists stay empty.

@@ -72,6 +72,11 @@ impl Guard {
         self.is_own(&host, reached) && is_own_target
     }
 
+    /// Whether a token is asked for at all.
+    pub(super) fn has_secret(&self) -> bool {
+        self.token.is_some()
+    }
+
     fn has_token(&self, headers: &HeaderMap) -> bool {
         let Some(expected) = &self.token else { return true };
         let mut values = headers.get_all(header::AUTHORIZATION).iter();

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::exit::Failed;
 use super::run;
+use crate::config::Fleet;
 use crate::store::{OpenError, Schema, StoreError, Visitor};
 
 /// Where the state is.
@@ -34,6 +35,15 @@ impl DataDir {
             Failed::usage(format!("`{}` names no `data_dir`", self.config.display()))
                 .help("without a data folder nothing is kept; or name one with `--data-dir`")
         })
+    }
+
+    /// The group of sidecars that the configuration names, where no data folder is given.
+    pub(super) fn fleet(&self) -> Result<Option<Fleet>, Failed> {
+        if self.data_dir.is_some() {
+            return Ok(None);
+        }
+        let workflows = run::load_settings(&self.config)?.workflows;
+        Ok(workflows.and_then(|workflows| workflows.nats))
     }
 
     /// Opens the store to look into it, at rest or live.

@@ -24,6 +24,7 @@ use super::signals::Signals;
 use super::terminal::{BAD, GOOD, QUIET, STRONG};
 use super::{heading, runtime, terminal};
 use crate::demo::crm::{self, Crm};
+use crate::demo::mailbox::Mailbox;
 use crate::demo::receiver::Receiver;
 use crate::server::Server;
 use home::{Addresses, Home};
@@ -124,11 +125,14 @@ impl Demo {
             .and_then(|listener| listener.local_addr().map(|address| (listener, address)))
             .map_err(|error| run::cannot_listen(self.crm_listen, &error).help(CRM_FLAG))?;
         let (receiver, receiver_address) = receive(home).await?;
+        let (mailbox, mailbox_address) = take_mails().await?;
+        home.write_crm_token()?;
         home.furnish(&Addresses {
             listen: self.listen,
             upstream: reachable(crm_address),
             admin: self.admin_listen,
             receiver: receiver_address,
+            mailbox: mailbox_address,
         })?;
         let settings = run::load_settings(&home.config())?;
         let telemetry = run::start_telemetry(&settings, Box::new(home.open_log()?))?;
@@ -150,8 +154,10 @@ impl Demo {
             crm: reachable(crm_address),
             admin: reachable(server.admin_address()),
             log: home.log(),
+            data_dir: home.folder().to_owned(),
             records,
             receiver,
+            mailbox,
         };
         let (stop, stops) = oneshot::channel::<()>();
         let mut serving = pin!(server.serve(async { stops.await.unwrap_or_default() }));
@@ -208,6 +214,18 @@ async fn receive(home: &Home) -> Result<(Receiver, SocketAddr), Failed> {
     Ok((receiver, address))
 }
 
+/// Starts the mail server, on a port of its own; it ends with the process.
+async fn take_mails() -> Result<(Mailbox, SocketAddr), Failed> {
+    let failed = |error: std::io::Error| {
+        Failed::could_not_run(format!("the mail server cannot be started: {error}"))
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let mailbox = Mailbox::default();
+    tokio::spawn(mailbox.clone().serve(listener));
+    Ok((mailbox, address))
+}
+
 /// Prints a part of the tour. A tour that nobody can read still checks what was promised.
 fn show(text: &str) {
     let _ = terminal::print(text);
@@ -255,6 +273,7 @@ fn farewell(home: &Home, tour: &Tour) -> String {
 
   tail -f {log}
   fieldgate events list --data-dir {folder}
+  fieldgate runs list --data-dir {folder}
   curl http://{admin}/metrics
 
 Ctrl-C stops both and {}.

@@ -1,8 +1,8 @@
 //! `events`: what is told of observed writes, and to whom.
 
 mod file;
-mod nats;
-mod webhook;
+pub(super) mod nats;
+pub(super) mod webhook;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -157,7 +157,7 @@ fn who(at: &mut Section<'_, '_, '_>, taken: &mut Taken) -> (Option<String>, Opti
 }
 
 /// A name that can stand in a metric label and on a command line.
-fn sink_name(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<String> {
+pub(super) fn sink_name(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<String> {
     value::parsed(reader, node, name, "the name of a sink", |text| {
         let is_part = |byte: u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_')
@@ -170,7 +170,7 @@ fn sink_name(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<String>
 }
 
 /// Refuses a URL with a user or a password in it, and shows nothing of it.
-fn has_user(reader: &mut Reader<'_>, node: &Node, name: &str, remedy: &str) -> bool {
+pub(super) fn has_user(reader: &mut Reader<'_>, node: &Node, name: &str, remedy: &str) -> bool {
     let Value::Text(text) = &node.value else { return false };
     let authority = text.split_once("://").map_or(text.as_str(), |(_, rest)| rest);
     let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();

@@ -1,8 +1,10 @@
 //! The configuration as checked: what the rest of the program reads. Every value is usable as is.
 
+mod actions;
 mod events;
 mod identity;
 mod scores;
+mod workflows;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
@@ -11,10 +13,12 @@ use std::time::Duration;
 use http::HeaderName;
 use secrecy::SecretString;
 
+pub use self::actions::*;
 pub use self::identity::*;
 pub use super::path_pattern::PathPattern;
 pub use events::*;
 pub use scores::*;
+pub use workflows::*;
 
 const MIB: usize = 1 << 20;
 
@@ -51,6 +55,8 @@ pub struct Settings {
     pub scores: Scores,
     /// What is told of observed writes; there is a `data_dir` where it is set.
     pub events: Option<Events>,
+    /// How workflows are carried out; there is a `data_dir` where it is set.
+    pub workflows: Option<Workflows>,
 }
 
 impl Settings {

@@ -249,6 +249,44 @@ events:
     - file: { name: trail, role: audit, path: events.jsonl, rotate: { size: 1MiB, keep: 2 } }
     - stdout: { name: console, role: audit }
 audit: { mode: required, keep: 30d, queue: 100 }
+workflows:
+  concurrency: 8
+  rate: 100
+  max_execution_time: 10m
+  max_actions: 20
+  lease: 30s
+  retention: 7d
+  env: [WORD, PORT]
+  nats:
+    servers: ["nats://nats-1", "tls://nats-2:4333"]
+    name: crm_gates
+    replicas: 3
+    timeout: 3s
+    user: gate
+    password_file: keys/short
+    tls: { ca: /etc/crm/ca.pem }
+  crm: { header: X-Api-Key, token_file: keys/short }
+  smtp:
+    host: mail.internal
+    tls: implicit
+    port: 4650
+    ca: /etc/crm/ca.pem
+    user: gate
+    password_file: keys/short
+    from: "Fieldgate <crm@example.com>"
+    timeout: 9s
+    connections: 2
+  channels:
+    - webhook:
+        name: pager
+        url: https://pager.example/crm
+        secrets: [keys/whsec]
+        allow: [10.0.0.0/8, pager.internal]
+        tls: { ca: /etc/crm/ca.pem }
+        timeout: 3s
+  feed: { keep: 10 }
+  webhooks: { secrets: [keys/whsec], allow: [hooks.internal], timeout: 2s }
+  exports: { folder: data, link: "https://files.example/x/", attach: 1MiB, notify: pager, rows: 1000, keep: 1d }
 scores:
   service:
     - { company: acme, header: X-Api-Key, value: { file: keys/short } }
@@ -323,6 +361,18 @@ fn the_ledger_is_kept_where_there_is_a_folder_unless_somebody_says_no() {
     assert_eq!(audit("data_dir: tls\n"), Some(AuditMode::BestEffort));
     assert_eq!(audit("data_dir: tls\naudit: { mode: off }\n"), None);
     assert_eq!(audit("data_dir: tls\naudit: { mode: required }\n"), Some(AuditMode::Required));
+}
+
+#[test]
+fn workflows_run_where_there_are_events() {
+    let has = |more: &str| {
+        let settings = settings(&format!("{MINIMAL}{more}"));
+        (settings.events.is_some(), settings.workflows.is_some())
+    };
+    assert_eq!(has(""), (false, false));
+    assert_eq!(has("data_dir: tls\n"), (false, false));
+    assert_eq!(has("data_dir: tls\nevents: {}\n"), (true, true));
+    assert_eq!(has("data_dir: tls\nworkflows: {}\n"), (true, true));
 }
 
 #[test]
@@ -403,7 +453,11 @@ struct Documented(BTreeMap<&'static str, &'static str>);
 
 impl Surroundings for Documented {
     fn variable(&self, name: &str) -> Option<String> {
-        (name == "CRM_HOST").then(|| "crm.internal".to_owned())
+        match name {
+            "CRM_HOST" => Some("crm.internal".to_owned()),
+            "SALES_ADDRESS" => Some("sales@example.com".to_owned()),
+            _ => None,
+        }
     }
 
     fn file(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -447,7 +501,7 @@ const PAGE: &str = include_str!("../../docs/configuration.md");
 #[test]
 fn the_documented_examples_load() {
     let examples = fenced(PAGE);
-    assert_eq!(examples.len(), 4, "a short one, a complete one, events, the defaults");
+    assert_eq!(examples.len(), 5, "a short one, a complete one, events, workflows, the defaults");
     for text in &examples {
         // The part about events is shown without the rest.
         let rest = if text.starts_with("data_dir") { examples[0].as_str() } else { "" };
@@ -459,7 +513,7 @@ fn the_documented_examples_load() {
 #[test]
 fn the_documented_defaults_are_the_defaults() {
     let examples = fenced(PAGE);
-    let (left_out, written) = (load_documented(&examples[0]), load_documented(&examples[3]));
+    let (left_out, written) = (load_documented(&examples[0]), load_documented(&examples[4]));
     assert_eq!(format!("{written:#?}"), format!("{left_out:#?}"));
 }
 
@@ -493,6 +547,18 @@ telemetry:
   traces: { qqqqqqqqqqqqqqqqqqq: 1, headers: [{ qqqqqqqqqqqqqqqqqqq: 1 }] }
 admin: { qqqqqqqqqqqqqqqqqqq: 1 }
 audit: { qqqqqqqqqqqqqqqqqqq: 1 }
+workflows:
+  qqqqqqqqqqqqqqqqqqq: 1
+  nats: { qqqqqqqqqqqqqqqqqqq: 1, tls: { qqqqqqqqqqqqqqqqqqq: 1 } }
+  crm: { qqqqqqqqqqqqqqqqqqq: 1 }
+  smtp: { qqqqqqqqqqqqqqqqqqq: 1 }
+  channels:
+    - qqqqqqqqqqqqqqqqqqq: 1
+    - slack: { qqqqqqqqqqqqqqqqqqq: 1 }
+    - webhook: { qqqqqqqqqqqqqqqqqqq: 1, tls: { qqqqqqqqqqqqqqqqqqq: 1 } }
+  feed: { qqqqqqqqqqqqqqqqqqq: 1 }
+  webhooks: { qqqqqqqqqqqqqqqqqqq: 1 }
+  exports: { qqqqqqqqqqqqqqqqqqq: 1 }
 events:
   qqqqqqqqqqqqqqqqqqq: 1
   retention: { qqqqqqqqqqqqqqqqqqq: 1 }

@@ -41,6 +41,8 @@ pub fn attributes(message: &Message) -> Vec<(&'static str, String)> {
         ("actor", message.actor.clone()),
         ("policyrevision", Some(message.policy_revision.clone())),
         ("sequence", sequence),
+        ("causationid", message.causation.map(|causation| causation.run.to_string())),
+        ("causationdepth", message.causation.map(|causation| causation.depth.to_string())),
     ];
     let said = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
     said.filter(|(_, value)| !value.is_empty())
@@ -123,6 +125,7 @@ pub(crate) mod tests {
             traceparent: Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
             policy_revision: "sha256:1b2c".to_owned(),
             sequence: Some(7),
+            causation: None,
             data: data(r#"{"old_stage":"open","new_stage":"won","amount":10.50}"#),
         }
     }
@@ -173,6 +176,16 @@ pub(crate) mod tests {
                 r#""correlationid":"req-1","policyrevision":"sha256:1b2c","data":null}"#
             ),
         );
+    }
+
+    #[test]
+    fn what_a_run_wrote_says_so() {
+        let run = uuid!("0190a5c8-7e60-7cc3-98c8-dc0c0c073990");
+        let causation = Some(crate::event::Causation { run, depth: 2 });
+        let said = attributes(&Message { causation, ..message() });
+        let said: Vec<_> = said.iter().filter(|(name, _)| name.starts_with("causation")).collect();
+        let expect = [("causationid", run.to_string()), ("causationdepth", "2".to_owned())];
+        assert_eq!(said, expect.iter().collect::<Vec<_>>());
     }
 
     #[test]

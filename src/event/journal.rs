@@ -16,11 +16,11 @@
 
 mod command;
 mod deliveries;
-mod moment;
+pub(crate) mod moment;
 mod query;
 mod record;
 mod retention;
-mod row;
+pub(crate) mod row;
 mod schema;
 mod sinks;
 #[cfg(test)]
@@ -34,7 +34,7 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::Event;
+use super::{Causation, Event};
 use crate::fail_point;
 use crate::store::{Store, StoreError};
 
@@ -77,6 +77,8 @@ pub struct Intent {
     pub traceparent: Option<String>,
     /// The policies that the request began with.
     pub policy_revision: String,
+    /// The run that writes; `None` where it is no run.
+    pub causation: Option<Causation>,
     /// When it came.
     pub time: OffsetDateTime,
 }

@@ -4,7 +4,7 @@
 //! nothing; order, waits and dead letters are the dispatcher's. No text of a receiver leaves it:
 //! what went wrong becomes a word of a closed list.
 
-mod dial;
+pub mod dial;
 mod doubt;
 mod file;
 mod lines;
@@ -15,8 +15,9 @@ mod webhook;
 pub use doubt::Doubt;
 pub use file::FileSink;
 pub use nats::NatsSink;
+pub(crate) use nats::options as nats_options;
 pub use stdout::StdoutSink;
-pub use webhook::WebhookSink;
+pub use webhook::{Signer, WebhookSink};
 
 use super::Sink;
 use crate::config::{EventSinkKind, Events};

@@ -49,6 +49,27 @@ pub fn load(folder: &Path) -> Loaded {
     Loaded { set: None, findings, fingerprint }
 }
 
+/// A change of one file of a policy folder, not made yet.
+#[derive(Debug, Clone, Copy)]
+pub struct FileChange<'c> {
+    /// Its path, in the folder.
+    pub path: &'c Path,
+    /// What is to stand in it; `None` where it is to be removed.
+    pub text: Option<&'c str>,
+}
+
+/// Reads and checks the policies of a folder as they would be after a change.
+pub fn load_with(folder: &Path, change: FileChange<'_>) -> Loaded {
+    let Gathered { mut files, mut findings, fingerprint } = gather(folder);
+    let name = change.path.to_string_lossy();
+    files.retain(|file| file.name() != name);
+    files.extend(change.text.map(|text| SourceFile::new(name, text)));
+    let read = read::read(folder, &files);
+    let set = read.set.filter(|_| findings.is_empty());
+    findings.extend(read.findings);
+    Loaded { set, findings, fingerprint }
+}
+
 /// The fingerprint that [`load`] would have now, without checking anything.
 #[must_use]
 pub fn fingerprint(folder: &Path) -> Fingerprint {
@@ -257,6 +278,25 @@ fields: { "$..ssn": { pii: true, mask: redact } }
         let missing = load(&folder.path().join("missing"));
         assert!(missing.set.is_none());
         assert_eq!(codes(&missing), ["policy::no_folder"]);
+    }
+
+    #[test]
+    fn a_change_is_tried_before_it_is_made() {
+        let folder = folder(&[
+            ("resources/lead.yaml", LEAD.as_bytes()),
+            ("roles/admin.yaml", ADMIN.as_bytes()),
+        ]);
+        let roles = |path: &str, text: Option<&str>| {
+            let path = folder.path().join(path);
+            let loaded = load_with(folder.path(), FileChange { path: &path, text });
+            loaded.set.map(|set| set.roles.into_keys().collect::<Vec<_>>())
+        };
+        let both = ["admin".to_owned(), "sales".to_owned()];
+        assert_eq!(roles("roles/sales.yaml", Some("role: sales\n")).as_deref(), Some(&both[..]));
+        assert_eq!(roles("roles/admin.yaml", Some("role: sales\n")).as_deref(), Some(&both[1..]));
+        assert_eq!(roles("roles/sales.yaml", Some("role: [")), None);
+        assert_eq!(roles("resources/lead.yaml", None), Some(vec!["admin".to_owned()]));
+        assert_eq!(load(folder.path()).set.unwrap().roles.len(), 1);
     }
 
     #[test]

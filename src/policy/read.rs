@@ -4,6 +4,7 @@
 //! the files are held against each other. A set exists only where nothing is an error.
 
 mod across;
+mod actions;
 mod condition;
 mod doubts;
 mod draft;
@@ -18,6 +19,9 @@ mod resource;
 mod role;
 mod route;
 mod scoring;
+mod workflow;
+mod workflow_test;
+mod workflows;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,15 +32,19 @@ use sha2::{Digest as _, Sha256};
 use self::draft::{GlobalDraft, ResourceDraft, RoleDraft};
 use self::reader::Reader;
 use self::scoring::{CompanyDraft, ScoringDraft};
+use self::workflow::WorkflowDraft;
+use super::actions::{Declared, ListCall};
 use super::mode::Mode;
 use super::scoring::Scoring;
 use super::set::{PolicySet, Resource, Role, RoleResource};
+use super::workflow::WorkflowTest;
 use crate::diagnostic::{Finding, Severity, SourceFile, Span};
 use crate::json::path::FieldPath;
 use crate::yaml::{self, Checker, Node, Value};
 
 pub(super) use self::place::Place;
 pub(super) use self::scoring::is_company;
+pub(super) use self::workflow::workflow_alone;
 
 /// What the files of one policy folder say.
 #[derive(Debug)]
@@ -63,6 +71,11 @@ struct Drafts {
     has_scoring_file: bool,
     scoring: Option<ScoringDraft>,
     companies: Vec<CompanyDraft>,
+    workflows: Vec<WorkflowDraft>,
+    workflow_tests: Vec<WorkflowTest>,
+    /// A workflow file could not be read, so that a name which no workflow has may be its.
+    has_unread_workflow: bool,
+    mails: Vec<actions::MailDraft>,
 }
 
 /// Reads the files of a policy folder, in whatever order they come. The names of the files start
@@ -118,6 +131,14 @@ impl Drafts {
             return;
         }
         self.has_scoring_file |= place == Place::Scoring;
+        if let Place::MailText | Place::MailHtml = place {
+            let name = relative.file_stem().unwrap_or_default().to_string_lossy();
+            match actions::mail(&name, place == Place::MailHtml, source) {
+                Ok(mail) => self.mails.push(mail),
+                Err(found) => findings.extend(found),
+            }
+            return;
+        }
         let stem = || relative.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut reader = Reader { checker: Checker::new(Arc::clone(source)) };
         match parse(source) {
@@ -135,7 +156,12 @@ impl Drafts {
                 Place::CompanyScoring => {
                     self.companies.extend(reader.company_scoring(relative, &root));
                 }
-                Place::Misplaced => {}
+                Place::Workflow => match reader.workflow(&root) {
+                    Some(workflow) => self.workflows.push(workflow),
+                    None => self.has_unread_workflow = true,
+                },
+                Place::WorkflowTest => self.workflow_tests.extend(reader.workflow_tests(&root)),
+                Place::MailText | Place::MailHtml | Place::Misplaced => {}
             },
             Err(finding) => {
                 findings.push(finding);
@@ -143,13 +169,15 @@ impl Drafts {
                     self.unread_resources.push(stem());
                 }
                 self.has_unread_role |= place == Place::Role;
+                self.has_unread_workflow |= place == Place::Workflow;
             }
         }
         findings.extend(reader.checker.into_findings());
     }
 
     /// The set of files that have no error: every name is known and stands once.
-    fn into_set(self, revision: String, scoring: Option<Scoring>) -> PolicySet {
+    fn into_set(mut self, revision: String, scoring: Option<Scoring>) -> PolicySet {
+        let actions = Arc::new(self.declared());
         let default_mode = self.global.default_mode.unwrap_or(Mode::View);
         let ids: BTreeMap<String, FieldPath> = self
             .resources
@@ -187,7 +215,37 @@ impl Drafts {
             roles: roles.collect(),
             global: self.global.global,
             scoring,
+            workflows: self
+                .workflows
+                .into_iter()
+                .map(|draft| (draft.named.name, Arc::new(draft.workflow)))
+                .collect(),
+            workflow_tests: self.workflow_tests,
+            actions,
         }
+    }
+
+    /// Takes what is declared for actions.
+    fn declared(&mut self) -> Declared {
+        let mut declared = Declared::default();
+        for draft in &self.resources {
+            let Some(list) = &draft.actions.list else { continue };
+            let Some(records) = actions::records_of(self, list) else { continue };
+            let (target, paging) = (list.target.clone(), list.paging.clone());
+            let call = ListCall { target, records, paging, origin: list.origin.clone() };
+            declared.lists.insert(draft.named.name.clone(), call);
+        }
+        for draft in &mut self.resources {
+            let calls = std::mem::take(&mut draft.actions.calls).into_iter();
+            let calls: BTreeMap<_, _> = calls.map(|draft| (draft.kind, draft.call)).collect();
+            declared.calls.insert(draft.named.name.clone(), calls);
+        }
+        for mail in std::mem::take(&mut self.mails) {
+            let text = declared.mails.entry(mail.name).or_default();
+            let place = if mail.is_html { &mut text.html } else { &mut text.text };
+            *place = Some(mail.text);
+        }
+        declared
     }
 }
 
@@ -222,7 +280,7 @@ fn misplaced(relative: &Path, source: &Arc<SourceFile>) -> Finding {
     let help = if is_yml {
         "policy files end in `.yaml`, in lower case"
     } else {
-        "policies are `resources/*.yaml`, `roles/*.yaml`, `global.yaml`, `scoring.yaml` and `companies/*/scoring.yaml`; nothing else is read"
+        "policies are `resources/*.yaml`, `roles/*.yaml`, `global.yaml`, `scoring.yaml`, `companies/*/scoring.yaml`, `workflows/*.yaml`, `workflows/tests/*.yaml`, `templates/*.txt` and `templates/*.html`; nothing else is read"
     };
     Finding::error("policy::misplaced", format!("`{}` is not where policies are", source.name()))
         .at(source, Span::default())

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
+use super::actions::Declared;
 use super::emits::{Emit, Events};
 use super::mode::{Combine, Mode};
 use super::query::QueryRules;
 use super::scoring::Scoring;
+use super::workflow::{Workflow, WorkflowTest};
 use super::writes::Write;
 use crate::diagnostic::{SourceFile, Span};
 use crate::json::path::FieldPath;
@@ -27,6 +29,12 @@ pub struct PolicySet {
     pub global: Global,
     /// How leads are scored; `None` where no file says so.
     pub scoring: Option<Scoring>,
+    /// What runs when an event comes, by name.
+    pub workflows: BTreeMap<String, Arc<Workflow>>,
+    /// What the workflows are expected to do.
+    pub workflow_tests: Vec<WorkflowTest>,
+    /// What is declared for the actions of workflows.
+    pub actions: Arc<Declared>,
 }
 
 /// One object type of the CRM: where it is served and which of its fields are sensitive.

@@ -14,6 +14,8 @@ use super::passthrough::OpenCall;
 use super::refused::Refused;
 use super::request_head;
 use super::score_call::Wanted;
+use crate::deed::Acting;
+use crate::event::Causation;
 use crate::identity::{Arrival, Principal, ShownCertificate, Unidentified};
 use crate::policy::scoring::ScoreApi;
 use crate::policy::set::Unmatched;
@@ -42,6 +44,8 @@ pub(super) struct Call {
     pub(super) tenant: Option<String>,
     /// The caller's roles that the policies know, sorted. Never empty on a declared route.
     pub(super) roles: Vec<String>,
+    /// The run that asks; `None` for a client's request.
+    pub(super) causation: Option<Causation>,
 }
 
 /// What is known of the connection that a request came over.
@@ -50,6 +54,8 @@ pub(super) struct Connection<'a> {
     pub(super) peer: Option<IpAddr>,
     /// The certificate that the client has shown.
     pub(super) certificate: Option<&'a ShownCertificate>,
+    /// In whose place a request from inside comes.
+    pub(super) acting: Option<&'a Acting>,
 }
 
 /// The id of the one record that a path names: what stands where its template ends with a
@@ -82,11 +88,12 @@ pub(super) async fn admit(
     let arrival = arrival(head, &connection);
     if let Some(wanted) = score_question(&policies, &path) {
         exchange.route = Some(wanted.template().into());
-        let principal = identify(gate, &arrival, &path, exchange).await?;
+        let principal = identify(gate, &arrival, connection.acting, &path, exchange).await?;
         let roles = known_roles(&policies, &principal)?;
         request_head::check_governed(head)?;
         let tenant = principal.tenant.clone();
-        let call = Call { policies, route: None, path, tenant, roles };
+        let causation = connection.acting.map(|acting| acting.causation);
+        let call = Call { policies, route: None, path, tenant, roles, causation };
         return Ok(Admitted::Scores(Box::new(call), wanted));
     }
     let found = policies.snapshot.routes().find(&head.method, &path);
@@ -106,12 +113,12 @@ pub(super) async fn admit(
         }
         Match::MethodNotDeclared { template } | Match::Suspicious { template } => {
             exchange.route = Some(template);
-            identify(gate, &arrival, &path, exchange).await?;
+            identify(gate, &arrival, connection.acting, &path, exchange).await?;
             return Err(Refusal::NoRoute.into());
         }
         Match::Unmatched => None,
     };
-    let principal = identify(gate, &arrival, &path, exchange).await?;
+    let principal = identify(gate, &arrival, connection.acting, &path, exchange).await?;
     *farewell = gate.identifier().farewell(&head.method, path.as_str(), &arrival);
     let roles = known_roles(&policies, &principal)?;
     if route.is_none() && policies.snapshot.set().global.unmatched == Unmatched::Deny {
@@ -119,7 +126,8 @@ pub(super) async fn admit(
     }
     request_head::check_governed(head)?;
     let tenant = principal.tenant.clone();
-    Ok(Admitted::Governed(Box::new(Call { policies, route, path, tenant, roles })))
+    let causation = connection.acting.map(|acting| acting.causation);
+    Ok(Admitted::Governed(Box::new(Call { policies, route, path, tenant, roles, causation })))
 }
 
 /// What a path asks for of scores, where the policies have that answered here.
@@ -161,9 +169,16 @@ fn arrival<'a>(head: &'a RequestHeader, connection: &Connection<'a>) -> Arrival<
 async fn identify(
     gate: &Gate,
     arrival: &Arrival<'_>,
+    acting: Option<&Acting>,
     path: &CanonicalPath,
     exchange: &mut Exchange,
 ) -> Result<Arc<Principal>, Refused> {
+    if let Some(acting) = acting {
+        // Nobody is asked: what the request carries is the CRM's credential, and no client's.
+        let Acting { subject, role, tenant, .. } = acting.clone();
+        exchange.set_caller(&subject, tenant.as_deref(), std::slice::from_ref(&role));
+        return Ok(Arc::new(Principal { subject, roles: vec![role], tenant }));
+    }
     let identified = gate.identifier().identify(arrival).await;
     exchange.identification =
         Some(identified.as_ref().map(|identified| identified.source).map_err(|reason| *reason));

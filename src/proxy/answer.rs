@@ -221,6 +221,7 @@ impl Delivery<'_> {
             actor: self.begun.exchange.user_id().map(ToOwned::to_owned),
             correlation_id: self.begun.correlation.as_str().to_owned(),
             traceparent: Some(self.begun.trace.traceparent()),
+            causation: self.call.causation,
         }
     }
 

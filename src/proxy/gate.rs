@@ -16,6 +16,7 @@ use super::admit::{self, Admitted, Connection};
 use super::budget::Budget;
 use super::call::{self, Failure};
 use super::context::{Begun, RequestContext};
+use super::errand::Inside;
 use super::governance::Governance;
 use super::head_clock;
 use super::masking::filter_limits;
@@ -78,6 +79,13 @@ impl Gate {
     #[must_use]
     pub fn upstream_ca_file(&self) -> Option<String> {
         self.parts.crm.ca_file()
+    }
+
+    /// What the CRM goes by in `Host`, for requests that name no host of their own.
+    #[must_use]
+    pub fn upstream_host(&self) -> http::HeaderValue {
+        let authority = self.parts.crm.authority();
+        authority.unwrap_or(http::HeaderValue::from_static("localhost"))
     }
 
     pub(super) fn policies(&self) -> &PolicyStore<Governance> {
@@ -156,6 +164,9 @@ impl Gate {
         refused: &Refused,
     ) -> Result<()> {
         begun.exchange.refusal = Some(refused.reason);
+        if let Some(inside) = Inside::of(session.digest()) {
+            inside.refuse(refused.reason);
+        }
         if refused.reason == Refusal::ClientGone {
             return Err(aborted(refused.reason));
         }
@@ -175,7 +186,8 @@ impl Gate {
         let raw = (!session.is_http2()).then(|| session.to_h1_raw());
         let certificate = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
         let certificate = certificate.and_then(|tls| tls.extension.get::<ShownCertificate>());
-        let connection = Connection { peer: peer_address(session), certificate };
+        let acting = Inside::of(session.digest()).map(|inside| &inside.acting);
+        let connection = Connection { peer: peer_address(session), certificate, acting };
         let head = session.req_header();
         begun.exchange.enter(Stage::Policy, Instant::now());
         let admitted = admit::admit(self, head, raw.as_deref(), connection, begun).await;

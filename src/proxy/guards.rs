@@ -17,6 +17,7 @@ use crate::guard::query::{self, Malformed, Verdict};
 use crate::guard::{self, Current, Denied, Form, Known, Look, Settled, Unreadable, Update};
 use crate::policy::GovernedRoute;
 use crate::policy::query::Dialect;
+use crate::policy::set::Writes;
 use crate::telemetry::{Refusal, WriteReported};
 
 /// What is forwarded of a request that was let through.
@@ -46,7 +47,7 @@ pub(super) async fn guard(
         return Ok(Guarded { query, body, if_match: None });
     };
     let sight = call.policies.snapshot.sight(&call.roles);
-    let query = guard_query(&sight, route, asked, begun)?;
+    let query = guard_query(&sight, route, asked, begun, call.causation.is_some())?;
     if body.is_empty() {
         return Ok(Guarded { query, body, if_match: None });
     }
@@ -69,11 +70,14 @@ fn guard_query(
     route: &GovernedRoute,
     asked: Option<&str>,
     begun: &mut Begun,
+    is_errand: bool,
 ) -> Result<Option<String>, Refused> {
     let Some(asked) = asked else { return Ok(None) };
     let verdict = query::decide(sight, &route.resource.name, asked);
     match verdict.map_err(|Malformed| Refusal::BadQuery)? {
         Verdict::Fine => Ok(Some(asked.to_owned())),
+        // With a question less an export would hold more than it was asked for.
+        Verdict::Reduced { .. } if is_errand => Err(Refusal::OracleParam.into()),
         Verdict::Reduced { query, dropped } => {
             begun.exchange.parameters_dropped = dropped;
             Ok(query)
@@ -143,7 +147,11 @@ impl Write<'_> {
         let tenant = self.call.tenant.as_deref().unwrap_or_default();
         let snapshot = &self.call.policies.snapshot;
         let guard: WriteGuard = snapshot.write_guard(self.route, &self.call.roles)?;
-        let rights = guard.rights(tenant)?;
+        let mut rights = guard.rights(tenant)?;
+        if self.call.causation.is_some() {
+            // A workflow that may not write a field must fail, and not write less than it says.
+            rights.writes = Writes::Enforce;
+        }
         let fresh =
             match guard::look(&rights, &form, update, &body).map_err(|why| denied(why, &form))? {
                 Look::Fine => return Ok((body, None)),

@@ -1,8 +1,11 @@
 //! A watched write on its way through the journal: recorded before it is forwarded, concluded
 //! before the client is answered.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::{Method, StatusCode};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
@@ -35,11 +38,31 @@ pub struct Recorder {
     /// What records looked like before.
     pub last_seen: LastSeen,
     /// The roles that read events.
-    pub readers: Vec<String>,
+    pub readers: Readers,
     /// How long recording may take before the write is refused.
     pub patience: Duration,
     /// Whether a write that could not be recorded is forwarded all the same.
     pub passes: bool,
+}
+
+/// The roles that read events. Clones share them; more may come while writes are recorded.
+#[derive(Debug, Clone, Default)]
+pub struct Readers(Arc<ArcSwap<BTreeSet<String>>>);
+
+impl Readers {
+    /// Those that read them now.
+    pub(super) fn now(&self) -> Arc<BTreeSet<String>> {
+        self.0.load_full()
+    }
+
+    /// From now on this role reads events too.
+    pub fn add(&self, role: &str) {
+        self.0.rcu(|roles| {
+            let mut roles = BTreeSet::clone(roles);
+            roles.insert(role.to_owned());
+            roles
+        });
+    }
 }
 
 /// What is known of a write before it is forwarded.
@@ -119,6 +142,7 @@ impl Recorder {
             correlation_id: correlation_id.to_owned(),
             traceparent: Some(traceparent),
             policy_revision: call.policies.revision.as_str().to_owned(),
+            causation: call.causation,
             time: OffsetDateTime::now_utc(),
         };
         let begun = timeout(self.patience, self.journal.begin(intent.clone())).await;
@@ -282,8 +306,9 @@ impl Recorder {
         detected: Vec<Detected>,
         account: &Account<'_>,
     ) -> Vec<Event> {
+        let readers = self.readers.now();
         let seen: Vec<(&String, Seen)> =
-            self.readers.iter().map(|role| (role, account.seen_by(role))).collect();
+            readers.iter().map(|role| (role, account.seen_by(role))).collect();
         let time = OffsetDateTime::now_utc();
         // Those created beside come last, in their order.
         let first_beside = detected.len().saturating_sub(account.created.len());

@@ -16,9 +16,10 @@ use uuid::Uuid;
 
 use super::activities::KnownActivities;
 use super::governance::Governance;
+use super::recording::Readers;
 use super::scorer::Qualities;
-use crate::event::Event;
 use crate::event::journal::{Intent, Journal, Outcome};
+use crate::event::{Causation, Event};
 use crate::policy::{InForce, PolicyStore};
 use crate::score::{ACTIVITY_DAYS, Score};
 use crate::score_history::{Basis, Cause, Change, LeadKey, ScoreHistory, Scored, SeenActivity};
@@ -58,6 +59,8 @@ pub(super) struct Occasion {
     pub(super) actor: Option<String>,
     pub(super) correlation_id: String,
     pub(super) traceparent: Option<String>,
+    /// The run that reads or writes; `None` where it is no run.
+    pub(super) causation: Option<Causation>,
 }
 
 /// What is to be done about it.
@@ -118,7 +121,7 @@ pub struct ScoreKeeping {
     waiting: Arc<Waiting>,
     wanted: Option<mpsc::Receiver<LeadKey>>,
     /// Where events go, and the roles that read them.
-    events: Option<(Journal, Vec<String>)>,
+    events: Option<(Journal, Readers)>,
     policies: Arc<PolicyStore<Governance>>,
     telemetry: Telemetry,
 }
@@ -127,7 +130,7 @@ impl ScoreKeeper {
     /// Over what is kept already: activities that an earlier process saw count.
     pub async fn start(
         history: ScoreHistory,
-        events: Option<(Journal, Vec<String>)>,
+        events: Option<(Journal, Readers)>,
         policies: Arc<PolicyStore<Governance>>,
         telemetry: Telemetry,
     ) -> (Self, ScoreKeeping) {
@@ -295,11 +298,12 @@ impl ScoreKeeping {
     async fn tell(
         &self,
         journal: &Journal,
-        readers: &[String],
+        readers: &Readers,
         occasion: &Occasion,
         changes: Vec<Change>,
     ) {
         let now = OffsetDateTime::now_utc();
+        let readers = readers.now();
         let intent = Intent {
             id: Uuid::now_v7(),
             method: occasion.method.clone(),
@@ -311,6 +315,7 @@ impl ScoreKeeping {
             correlation_id: occasion.correlation_id.clone(),
             traceparent: occasion.traceparent.clone(),
             policy_revision: occasion.policies.revision.clone(),
+            causation: occasion.causation,
             time: now,
         };
         let event_type = format!("{}.score_changed", occasion.resource);

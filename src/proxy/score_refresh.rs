@@ -453,5 +453,6 @@ fn occasion(policies: &Arc<InForce<Governance>>, subject: &Subject<'_>, cause: C
         actor: None,
         correlation_id: CorrelationId::mint(&mut rand::rng()).as_str().to_owned(),
         traceparent: None,
+        causation: None,
     }
 }

@@ -190,6 +190,7 @@ impl Desk<'_> {
             actor: self.begun.exchange.user_id().map(ToOwned::to_owned),
             correlation_id: self.begun.correlation.as_str().to_owned(),
             traceparent: Some(self.begun.trace.traceparent()),
+            causation: self.call.causation,
         };
         self.gate.scores().keep(occasion, std::mem::take(&mut self.made));
     }

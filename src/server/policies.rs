@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::watch;
+
 use super::scores::below;
 use crate::admin::{Condition, Readiness};
 use crate::config::EventSink;
@@ -30,6 +32,8 @@ pub(super) struct Policies {
     first_look: Fingerprint,
     /// How the key ring file looked when it was last read.
     keys_seen: Arc<Mutex<Option<Stamp>>>,
+    /// Counts the sets that were put in force.
+    changes: Arc<watch::Sender<u64>>,
     /// Sinks of events, and the role that each sees them as.
     sinks: Arc<[(String, String)]>,
 }
@@ -49,7 +53,9 @@ impl Policies {
     pub(super) fn new(folder: PathBuf, keys: Option<PathBuf>, readiness: Readiness) -> Self {
         let first_look = fingerprint(&folder);
         let (store, keys_seen) = (Arc::default(), Arc::default());
-        Self { folder, keys, store, readiness, first_look, keys_seen, sinks: Arc::default() }
+        let changes = Arc::new(watch::channel(0).0);
+        let sinks = Arc::default();
+        Self { folder, keys, store, readiness, first_look, keys_seen, changes, sinks }
     }
 
     /// Holds the policies to the roles of these sinks: a role that nobody declares sees nothing, so
@@ -59,8 +65,17 @@ impl Policies {
         Self { sinks, ..self }
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(super) fn store(&self) -> Arc<PolicyStore<Governance>> {
         Arc::clone(&self.store)
+    }
+
+    /// Changes whenever other policies are in force.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// Reads everything and puts it in force if it is good. Last good wins.
@@ -130,6 +145,7 @@ impl Policies {
         match outcome {
             ReloadOutcome::Unchanged { .. } => Vec::new(),
             ReloadOutcome::Swapped { revision, findings, .. } => {
+                self.changes.send_modify(|count| *count += 1);
                 if let Some(in_force) = self.store.current() {
                     reloaded(&in_force.snapshot, &revision).emit(telemetry);
                 }

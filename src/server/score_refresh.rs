@@ -15,7 +15,7 @@ use crate::admin::Readiness;
 use crate::config::Settings;
 use crate::diagnostic::Finding;
 use crate::event::journal::Journal;
-use crate::proxy::{Crm, Progress, ScoreRefresher};
+use crate::proxy::{Crm, Progress, Readers, ScoreRefresher};
 use crate::score_history::RefreshKind;
 use crate::store::Store;
 use crate::telemetry::Telemetry;
@@ -60,10 +60,10 @@ impl Refreshing {
         let store = state::open_own(folder, &telemetry, &readiness)?;
         let store = store.ok_or(RefreshError::Owned)?;
         let events = settings.events.map(|events| {
-            let mut readers: Vec<String> =
-                events.sinks.iter().map(|sink| sink.role.clone()).collect();
-            readers.sort();
-            readers.dedup();
+            let readers = Readers::default();
+            for sink in &events.sinks {
+                readers.add(&sink.role);
+            }
             (Journal::new(store.clone(), &events.source), readers)
         });
         let Scores { refresher, running, .. } = Scores::start(ScoreParts {

@@ -15,7 +15,8 @@ use crate::config;
 use crate::event::journal::Journal;
 use crate::problem::Problem;
 use crate::proxy::{
-    Configure, Configured, Crm, RefreshParts, ScoreDesk, ScoreKeeper, ScoreKeeping, ScoreRefresher,
+    Configure, Configured, Crm, Readers, RefreshParts, ScoreDesk, ScoreKeeper, ScoreKeeping,
+    ScoreRefresher,
 };
 use crate::score_history::ScoreHistory;
 use crate::store::Store;
@@ -25,7 +26,7 @@ use crate::telemetry::Telemetry;
 pub(super) struct ScoreParts {
     pub(super) store: Option<Store>,
     /// Where changes become events, and the roles that read them.
-    pub(super) events: Option<(Journal, Vec<String>)>,
+    pub(super) events: Option<(Journal, Readers)>,
     pub(super) policies: Policies,
     pub(super) crm: Arc<Crm>,
     pub(super) settings: config::Scores,

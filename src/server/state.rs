@@ -13,9 +13,11 @@ use crate::event::{journal, seen};
 use crate::score_history;
 use crate::store::{Fault, Health, OpenError, Options, Schema, Store, StoreObserver};
 use crate::telemetry::{StoreCommitted, StoreFailed, StoreHealth, Telemetry};
+use crate::workflow::runs;
 
 /// The tables of every room that keeps something.
-const SCHEMAS: &[Schema] = &[journal::SCHEMA, seen::SCHEMA, score_history::SCHEMA, audit::SCHEMA];
+const SCHEMAS: &[Schema] =
+    &[journal::SCHEMA, seen::SCHEMA, score_history::SCHEMA, audit::SCHEMA, runs::SCHEMA];
 
 /// Opens the store. Blocks.
 pub(super) fn open(

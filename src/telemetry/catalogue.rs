@@ -105,6 +105,14 @@ metrics! {
         "Events that a sink has still to take."
     DEAD_LETTERS Gauge "fieldgate_dead_letters" ["sink"]
         "Events that a sink did not take after the last attempt."
+    WORKFLOW_RUNS Counter "fieldgate_workflow_runs_total" ["workflow" "outcome"]
+        "Runs of workflows that ended: `completed`, `failed`, or `cancelled` in the middle."
+    WORKFLOW_ACTIONS Counter "fieldgate_workflow_actions_total" ["workflow" "action" "outcome"]
+        "Attempts of actions: `completed`, `failed`, `retried`, or `cancelled` with their run."
+    WORKFLOW_RUN_DURATION Histogram "fieldgate_workflow_run_duration_seconds" ["workflow"]
+        "Time from a run's start to its end, waits for another attempt included."
+    WORKFLOW_BACKLOG Gauge "fieldgate_workflow_backlog" ["status"]
+        "Runs that wait, that are under way, and that failed and are still there."
     SCORES Counter "fieldgate_scores_total" ["resource" "quality"]
         "Scores of leads calculated, by what they mean."
     SCORE_CALCULATION Histogram "fieldgate_score_calculation_seconds" ["resource"]
@@ -170,6 +178,10 @@ pub const OTHER_COMPANIES: &str = "other";
 pub const LAG_BUCKETS: &[f64] =
     &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 1800.0, 7200.0, 36_000.0, 86_400.0, 345_600.0];
 
+/// From one fast action to the usual longest run, and to one that waits for hours.
+pub const RUN_BUCKETS: &[f64] =
+    &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0];
+
 /// The value of a `route`, `resource` or `rule` label where no configured name applies.
 pub const UNMATCHED: &str = "unmatched";
 
@@ -233,7 +245,10 @@ pub const LABELS: &[(&str, &str)] = &[
     ("outcome", "What became of it, a closed list for each metric."),
     ("type", "The type of an event, as the policies name it."),
     ("moment", "`intent` before a write is forwarded, `outcome` before its answer is passed on."),
-    ("sink", "A configured sink."),
+    ("sink", "A configured sink; `workflows:<role>` is what starts the workflows of a role."),
+    ("workflow", "A workflow of the policies."),
+    ("action", "What an action does, one of the seven."),
+    ("status", "`pending`, `running` or `failed`."),
     ("quality", "`HOT`, `WARM`, `COOL` or `COLD`."),
     (
         "company",
@@ -276,7 +291,7 @@ pub const SPAN_ATTRIBUTES: &[(&str, &str, &str)] = &[
     ),
     (
         "fieldgate.correlation_id",
-        "server, deliver",
+        "server, deliver, workflow_action",
         "The id that every log line of the request has.",
     ),
     ("fieldgate.policy.revision", "policy", "Revision of the policies applied."),
@@ -287,7 +302,7 @@ pub const SPAN_ATTRIBUTES: &[(&str, &str, &str)] = &[
     ("fieldgate.sink", "deliver", "The configured name of the sink."),
     ("fieldgate.event.type", "deliver", "The type of the event."),
     ("fieldgate.event.id", "deliver", "The id of the event, the same in every attempt."),
-    ("fieldgate.attempt", "deliver", "The how-manieth attempt, from 1."),
+    ("fieldgate.attempt", "deliver, workflow_action", "The how-manieth attempt, from 1."),
     ("fieldgate.workflow", "workflow_action", "The configured name of the workflow."),
     ("fieldgate.action", "workflow_action", "The kind of the action."),
     ("fieldgate.run.id", "workflow_action", "The id of the run."),

@@ -24,6 +24,7 @@ use super::process::ProcessCollector;
 use super::refusal::Refusal;
 use super::scores::ScoreMetrics;
 use super::touched::Act;
+use super::workflows::WorkflowMetrics;
 use crate::identity::{Asked, AskedOutcome, SourceKind, Unidentified};
 
 /// All metrics of the process, or of one test.
@@ -65,6 +66,7 @@ pub(super) struct Metrics {
     pub(super) store_fsync: Histogram,
     store_healthy: IntGaugeVec,
     pub(super) events: EventMetrics,
+    pub(super) workflows: WorkflowMetrics,
     pub(super) scores: ScoreMetrics,
     pub(super) depths: Depths,
     exemplars: Exemplars,
@@ -148,6 +150,13 @@ impl Metrics {
             lag: maker.histograms(&catalogue::DELIVERY_LAG, catalogue::LAG_BUCKETS)?,
             backlog: maker.gauges(&catalogue::DELIVERY_BACKLOG)?,
             dead: maker.gauges(&catalogue::DEAD_LETTERS)?,
+        };
+        let workflows = WorkflowMetrics {
+            runs: maker.counters(&catalogue::WORKFLOW_RUNS)?,
+            actions: maker.counters(&catalogue::WORKFLOW_ACTIONS)?,
+            duration: maker
+                .histograms(&catalogue::WORKFLOW_RUN_DURATION, catalogue::RUN_BUCKETS)?,
+            standing: maker.gauges(&catalogue::WORKFLOW_BACKLOG)?,
         };
         for moment in WriteMoment::ALL {
             events.unrecorded.with_label_values(&[moment.name()]);
@@ -233,6 +242,7 @@ impl Metrics {
             store_fsync: fsync.with_label_values::<&str>(&[]),
             store_healthy: maker.gauges(&catalogue::STORE_HEALTHY)?,
             events,
+            workflows,
             scores,
             depths,
             exemplars: Exemplars::default(),

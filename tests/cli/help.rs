@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::harness::{check, finish, program, run};
 
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 32] = [
     "",
     "run",
     "demo",
@@ -27,6 +27,15 @@ const COMMANDS: [&str; 23] = [
     "events replay",
     "events dead",
     "events retry",
+    "workflows",
+    "workflows list",
+    "workflows run",
+    "workflows test",
+    "runs",
+    "runs list",
+    "runs show",
+    "runs retry",
+    "runs cancel",
     "completions",
 ];
 

@@ -30,3 +30,4 @@ mod nats_server;
 mod receiver;
 mod scene;
 mod scripted;
+mod workflows;

@@ -55,6 +55,8 @@ impl Stage<'_> {
         let key = folder.path().join("whsec");
         std::fs::write(&key, receiver::KEY).unwrap();
         std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+        // What the shipped workflows do with events is for the tests of workflows.
+        std::fs::remove_dir_all(folder.path().join("policies/workflows")).unwrap();
         if let Some(deal) = deal {
             // With the fields of the shipped one, which the roles speak of.
             let path = folder.path().join("policies/resources/deal.yaml");

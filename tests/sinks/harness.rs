@@ -21,6 +21,7 @@ pub(crate) fn message(number: u64) -> Message {
         traceparent: None,
         policy_revision: "r1".to_owned(),
         sequence: Some(number),
+        causation: None,
         data: RawValue::from_string(format!(r#"{{"new_stage":"won","number":{number}}}"#)).unwrap(),
     }
 }

@@ -281,11 +281,16 @@ pub(crate) fn write_gate(
     for (name, text) in files {
         let path = folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, text).unwrap();
+        std::fs::write(&path, text).unwrap();
+        // Some of them hold secrets.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(path, mode).unwrap();
     }
     let listen = if extra.contains("listen:") { "" } else { "listen: 127.0.0.1:0\n" };
+    let admin = "admin: { listen: 127.0.0.1:0 }\n";
+    let admin = if extra.contains("admin:") { "" } else { admin };
     let config = format!(
-        "{listen}upstream:\n  url: {upstream}\nadmin: {{ listen: 127.0.0.1:0 }}\npolicies: policies\nkeys: keys.yaml\nidentity:\n{}{extra}",
+        "{listen}upstream:\n  url: {upstream}\n{admin}policies: policies\nkeys: keys.yaml\nidentity:\n{}{extra}",
         tokens(),
     );
     let path = folder.join("fieldgate.yaml");

@@ -44,4 +44,5 @@ mod score_refresh;
 mod scores;
 mod spellings;
 mod traces;
+mod workflows;
 mod writes;

@@ -24,6 +24,9 @@ const TENANT: &str = "demo";
 /// A token whose role no policy knows. The CRM does not know it either.
 pub(super) const STRANGER: &str = "demo-stranger";
 
+/// What workflows show the CRM; to it everybody who is known may write.
+const CRM_TOKEN: &str = "demo-admin";
+
 /// The first line of a configuration that the demo may overwrite.
 const MARK: &str = "# Written by `fieldgate demo` at every start.\n";
 
@@ -35,7 +38,7 @@ macro_rules! policies {
 }
 
 /// The policies that are shipped.
-const POLICIES: [(&str, &str); 13] = policies![
+const POLICIES: [(&str, &str); 19] = policies![
     "README.md",
     "global.yaml",
     "resources/account.yaml",
@@ -49,6 +52,12 @@ const POLICIES: [(&str, &str); 13] = policies![
     "roles/sales_rep.yaml",
     "roles/support.yaml",
     "scoring.yaml",
+    "workflows/export_on_deal_won.yaml",
+    "workflows/notify_on_negotiation.yaml",
+    "workflows/nurture_low_scores.yaml",
+    "workflows/qualify_high_value_leads.yaml",
+    "workflows/tests/deals.yaml",
+    "workflows/tests/leads.yaml",
 ];
 
 /// The state folder.
@@ -65,6 +74,8 @@ pub(super) struct Addresses {
     pub(super) admin: SocketAddr,
     /// Where the receiver of events listens.
     pub(super) receiver: SocketAddr,
+    /// Where mails are taken.
+    pub(super) mailbox: SocketAddr,
 }
 
 impl Home {
@@ -112,6 +123,15 @@ impl Home {
         made.and_then(|mut file| file.write_all(secret.as_bytes()))
             .map_err(|error| refused(&path, &error))?;
         Ok(secret)
+    }
+
+    /// The credential that workflows show the CRM, a file as the configuration wants it.
+    pub(super) fn write_crm_token(&self) -> Result<(), Failed> {
+        let path = self.folder.join("crm.token");
+        let made =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        made.and_then(|mut file| file.write_all(CRM_TOKEN.as_bytes()))
+            .map_err(|error| refused(&path, &error))
     }
 
     /// The name of a file in the folder, as a shell takes it for one word.
@@ -173,7 +193,8 @@ fn refused(path: &Path, error: &io::Error) -> Failed {
 
 /// The configuration: the defaults of Fieldgate, but for addresses, tokens and keys.
 fn configuration(addresses: &Addresses) -> String {
-    let Addresses { listen, upstream, admin, receiver } = addresses;
+    let Addresses { listen, upstream, admin, receiver, mailbox } = addresses;
+    let (mail_host, mail_port) = (mailbox.ip(), mailbox.port());
     let mut text = format!(
         "{MARK}# Copy it to start from; what it does not say has a default, see docs/configuration.md.\n\
          listen: \"{listen}\"\n\
@@ -230,7 +251,11 @@ fn configuration(addresses: &Addresses) -> String {
          role: support\n        \
          url: http://{receiver}/\n        \
          secrets: [webhook.secret]\n        \
-         allow: [127.0.0.1/32]\n"
+         allow: [127.0.0.1/32]\n\
+         # What workflows act with: `policies/workflows/` says what they do.\n\
+         workflows:\n  \
+         crm: {{ token_file: crm.token }}\n  \
+         smtp: {{ host: {mail_host}, port: {mail_port}, tls: off, from: fieldgate@example.com }}\n"
     )
 }
 
@@ -248,6 +273,7 @@ mod tests {
             upstream: at("127.0.0.1:8081"),
             admin: at("[::1]:0"),
             receiver: at("127.0.0.1:8082"),
+            mailbox: at("127.0.0.1:2525"),
         }
     }
 
@@ -277,6 +303,7 @@ mod tests {
     fn what_is_written_is_what_the_gate_reads() {
         let home = Home::open(None).unwrap();
         home.webhook_secret().unwrap();
+        home.write_crm_token().unwrap();
         home.furnish(&addresses()).unwrap();
         let loaded = config::load(&home.config(), &|_| None).unwrap();
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);

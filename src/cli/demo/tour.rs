@@ -9,18 +9,24 @@ use std::time::{Duration, Instant};
 use http::{Method, StatusCode};
 use serde_json::Value as Json;
 
+use super::super::runs::tree;
 use super::super::terminal::{self, QUIET};
 use super::client::{Answer, Ask};
 use super::comparison::{FIELDS, Look, look, needle, table};
 use super::home::STRANGER;
 use super::step::Step;
 use crate::demo::crm::{Crm, Value};
+use crate::demo::mailbox::Mailbox;
 use crate::demo::receiver::Receiver;
 use crate::problem;
+use crate::store::Visitor;
 use crate::telemetry::{Refusal, catalogue};
+use crate::workflow::runs::{self, Filter, RunStatus, Shown};
 
 const LEAD: &str = "/api/v1/leads/1/";
 const DEAL: &str = "/api/v1/deals/1/";
+const LEADS: &str = "/api/v1/leads/";
+const NEW_LEAD: &str = r#"{"first_name": "Ada", "last_name": "Stone", "company_name": "Stone Ltd", "annual_revenue": 2000000, "budget": 80000}"#;
 const TO_PROPOSAL: &str = r#"{"stage": "proposal"}"#;
 const TO_NEGOTIATION: &str = r#"{"stage": "negotiation"}"#;
 
@@ -34,10 +40,14 @@ pub(super) struct Tour {
     pub(super) admin: SocketAddr,
     /// The access log.
     pub(super) log: PathBuf,
+    /// The data folder of the gate.
+    pub(super) data_dir: PathBuf,
     /// The CRM from the inside, to see what reached it.
     pub(super) records: Arc<Crm>,
     /// Whoever is told of events.
     pub(super) receiver: Receiver,
+    /// Where mails end.
+    pub(super) mailbox: Mailbox,
 }
 
 impl Tour {
@@ -54,6 +64,9 @@ impl Tour {
         show(&concluded(step, taken));
         let mut step = Step::new("An event from a write that was observed");
         let taken = self.event(&mut step).await;
+        show(&concluded(step, taken));
+        let mut step = Step::new("A workflow that the event of a write starts");
+        let taken = self.workflow(&mut step).await;
         show(&concluded(step, taken));
         let mut step = Step::new("Callers without rights");
         let taken = self.callers_without_rights(&mut step).await;
@@ -169,6 +182,62 @@ impl Tour {
         let text_of = "the amount, which its role may not see, is not in it";
         step.promise(text_of, is_told && !text.contains(amount), &data);
         Ok(())
+    }
+
+    async fn workflow(&self, step: &mut Step) -> Result<(), String> {
+        let token = Some("demo-admin");
+        let ask = Ask { of: self.gate, method: Method::POST, target: LEADS, token, body: NEW_LEAD };
+        let answer = ask.send().await?;
+        step.line(format!("{QUIET}POST {LEADS} as admin:{QUIET:#} revenue 2000000, budget 80000"));
+        let lead = answer.json().get("id").and_then(Json::as_u64);
+        let lead = lead.ok_or_else(|| format!("no lead was made: {}", answer.status))?;
+        let id = answer.header("x-correlation-id").to_owned();
+        let run = eventually(async || self.run_of(&id)).await;
+        let run = run.ok_or("no run came to its end within five seconds")?;
+        step.line(format!("{QUIET}fieldgate runs show {}{QUIET:#}", run.run.id));
+        for line in tree::brief(&run).lines() {
+            step.line(line);
+        }
+        let is_done = run.run.status == RunStatus::Completed;
+        let found = run.run.error.clone().unwrap_or_else(|| run.run.status.word().to_owned());
+        step.promise("the run is completed", is_done, found);
+        let record = self.records.record("leads", lead);
+        let status = record.as_ref().and_then(|lead| lead.get("status")).and_then(Value::as_text);
+        let text = "the lead is qualified in the CRM";
+        step.promise(text, status == Some("qualified"), format!("{status:?}"));
+        let is_task = |record: &Value| {
+            let text = |name| record.get(name).and_then(Value::as_text).unwrap_or_default();
+            text("type") == "task" && text("subject").contains("Ada Stone")
+        };
+        let tasks = self.records.records("activities").iter().filter(|one| is_task(one)).count();
+        step.promise("the CRM has one task to call", tasks == 1, format!("{tasks} of them"));
+        let mails = self.mailbox.mails();
+        let is_sent = mails
+            .iter()
+            .any(|mail| mail.to == ["sales@example.com"] && mail.text.contains("Stone Ltd"));
+        let text = "the mail server has the mail to sales";
+        step.promise(text, is_sent, format!("{} mails came", mails.len()));
+        let written = self.records.requests().into_iter().filter(|head| head.method != Method::GET);
+        let of_run = written.filter(|head| {
+            head.headers
+                .get("x-correlation-id")
+                .is_some_and(|value| value.as_bytes() == id.as_bytes())
+        });
+        let of_run = of_run.count();
+        let text = "its writes carry the id of the request";
+        step.promise(text, of_run == 3, format!("{of_run} writes do"));
+        Ok(())
+    }
+
+    /// The run that a request caused, once it has ended.
+    fn run_of(&self, correlation: &str) -> Option<Shown> {
+        let visitor = Visitor::reader(&self.data_dir, &[runs::SCHEMA]).ok()?;
+        let filter = Filter { correlation_id: Some(correlation.to_owned()), ..Filter::default() };
+        let found = visitor.read(|connection| {
+            let listed = runs::list(connection, &filter, 1)?;
+            listed.first().map_or(Ok(None), |run| runs::show(connection, run.id))
+        });
+        found.ok()?.filter(|shown| shown.run.status.is_final())
     }
 
     /// The event of a type that a request caused, as the receiver got it.

@@ -83,7 +83,11 @@ pub(super) fn read(
     Some(EventSink { name: name?, role: role?, kind: EventSinkKind::Nats(nats) })
 }
 
-fn server(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<String> {
+pub(in crate::config) fn server(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    name: &str,
+) -> Option<String> {
     if has_user(reader, node, name, "leave them out; write `user` and `password_file`") {
         return None;
     }
@@ -116,7 +120,7 @@ fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
-fn login(at: &mut Section<'_, '_, '_>) -> Option<NatsLogin> {
+pub(in crate::config) fn login(at: &mut Section<'_, '_, '_>) -> Option<NatsLogin> {
     let credentials = at.optional("credentials", credentials);
     let user = at.optional("user", value::text);
     let password_file = at.optional("password_file", secret::from_file(secret::one_line));
@@ -164,7 +168,7 @@ fn credentials(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Secre
     })(reader, node, name)
 }
 
-fn tls(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<NatsTls> {
+pub(in crate::config) fn tls(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<NatsTls> {
     let mut at = Section::open(reader, node, name)?;
     let ca = at.optional("ca", value::file(files::certificates));
     let certificate = at.optional("certificate", value::file(files::certificates));

@@ -81,7 +81,11 @@ pub(super) fn read(
     Some(EventSink { name: name?, role: role?, kind: EventSinkKind::Webhook(webhook) })
 }
 
-fn receiver(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<HttpUrl> {
+pub(in crate::config) fn receiver(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    name: &str,
+) -> Option<HttpUrl> {
     if has_user(reader, node, name, "leave them out; `headers` can carry `Authorization`") {
         return None;
     }
@@ -97,18 +101,22 @@ fn receiver(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<HttpUrl>
 }
 
 /// `webhook.tls`.
-struct Tls {
-    ca: Option<PathBuf>,
+pub(in crate::config) struct Tls {
+    pub(in crate::config) ca: Option<PathBuf>,
 }
 
-fn tls(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Tls> {
+pub(in crate::config) fn tls(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Tls> {
     let mut at = Section::open(reader, node, name)?;
     let ca = at.optional("ca", value::file(files::certificates));
     at.close();
     Some(Tls { ca })
 }
 
-fn secrets(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Vec<SecretSlice<u8>>> {
+pub(in crate::config) fn secrets(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    name: &str,
+) -> Option<Vec<SecretSlice<u8>>> {
     let secrets = each(reader, node, name, signing_key)?;
     if secrets.len() > Webhook::MOST_SECRETS {
         let message = format!("`{name}` lists {} keys", secrets.len());
@@ -161,12 +169,16 @@ fn usable_key(content: &[u8]) -> Result<(), (&'static str, &'static str)> {
 }
 
 /// One entry of `allow`.
-enum Allowed {
+pub(in crate::config) enum Allowed {
     Block(IpNet),
     Host(String),
 }
 
-fn allowed(reader: &mut Reader<'_>, node: &Node, name: &str) -> Option<Allowed> {
+pub(in crate::config) fn allowed(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    name: &str,
+) -> Option<Allowed> {
     value::parsed(reader, node, name, "a block of addresses or a host name", |text| {
         let single = || text.parse::<IpAddr>().map(IpNet::from);
         match text.parse::<IpNet>().or_else(|_| single()) {

@@ -164,6 +164,15 @@ pub struct HttpUrl {
     pub target: String,
 }
 
+impl HttpUrl {
+    /// Reads a URL with `http` or `https`, as it stands in the configuration. What hides where it
+    /// leads is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        crate::config::url::webhook(text).ok()
+    }
+}
+
 impl fmt::Debug for HttpUrl {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_https { "https" } else { "http" };

@@ -2,12 +2,12 @@
 
 use time::{Duration, OffsetDateTime};
 
-pub(super) fn to_file(time: OffsetDateTime) -> i64 {
+pub(crate) fn to_file(time: OffsetDateTime) -> i64 {
     // Within the range of `OffsetDateTime` this always fits.
     i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
 }
 
-pub(super) fn from_file(milliseconds: i64) -> OffsetDateTime {
+pub(crate) fn from_file(milliseconds: i64) -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH
         .checked_add(Duration::milliseconds(milliseconds))
         .unwrap_or(OffsetDateTime::UNIX_EPOCH)

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::super::Message;
+use super::super::{Causation, Message};
 use super::{FOR_EVERY_ROLE, moment, row};
 
 /// An event without what it says.
@@ -38,6 +38,8 @@ pub struct Entry {
     pub policy_revision: String,
     /// The observed write that it came from.
     pub write: Uuid,
+    /// The run that wrote; `None` where it was no run.
+    pub causation: Option<Causation>,
 }
 
 impl Entry {
@@ -56,6 +58,7 @@ impl Entry {
             traceparent: row.get("traceparent")?,
             policy_revision: row.get("policy_revision")?,
             write: row::uuid(row, "write")?,
+            causation: row::causation(row)?,
         })
     }
 
@@ -81,6 +84,7 @@ impl Entry {
             traceparent: self.traceparent,
             policy_revision: self.policy_revision,
             sequence: self.sequence,
+            causation: self.causation,
             data,
         }
     }

@@ -24,9 +24,9 @@ pub(super) fn open_again(transaction: &Transaction<'_>, intent: &Intent) -> rusq
 fn insert(transaction: &Transaction<'_>, intent: &Intent, otherwise: &str) -> rusqlite::Result<()> {
     let sql = format!(
         "INSERT INTO journal_writes (id, method, route, resource, record, tenant, actor,
-             correlation_id, traceparent, policy_revision, time)
+             correlation_id, traceparent, policy_revision, cause_run, cause_depth, time)
          VALUES (:id, :method, :route, :resource, :record, :tenant, :actor,
-             :correlation_id, :traceparent, :policy_revision, :time)
+             :correlation_id, :traceparent, :policy_revision, :cause_run, :cause_depth, :time)
          {otherwise}"
     );
     transaction.prepare_cached(&sql)?.execute(named_params! {
@@ -40,6 +40,8 @@ fn insert(transaction: &Transaction<'_>, intent: &Intent, otherwise: &str) -> ru
         ":correlation_id": intent.correlation_id,
         ":traceparent": intent.traceparent,
         ":policy_revision": intent.policy_revision,
+        ":cause_run": intent.causation.map(|causation| causation.run.to_string()),
+        ":cause_depth": intent.causation.map(|causation| causation.depth),
         ":time": moment::to_file(intent.time),
     })?;
     Ok(())
@@ -56,7 +58,7 @@ pub(super) fn close(
     match outcome {
         Outcome::Answered { status, events } => {
             set_outcome(transaction, write, "answered", Some(*status), now)?;
-            add(transaction, write, events, now)?;
+            add(transaction, &intent, events, now)?;
         }
         Outcome::NotForwarded => set_outcome(transaction, write, "not_forwarded", None, now)?,
         Outcome::NoAnswer => close_unknown(transaction, &intent, "no_answer", now)?,
@@ -113,7 +115,7 @@ fn close_unknown(
         write: intent.id,
         views: for_every_role(&data),
     };
-    add(transaction, intent.id, &[event], now)
+    add(transaction, intent, &[event], now)
 }
 
 fn open_intent(transaction: &Transaction<'_>, write: Uuid) -> rusqlite::Result<Option<Intent>> {
@@ -135,6 +137,7 @@ fn read_intent(row: &Row<'_>) -> rusqlite::Result<Intent> {
         correlation_id: row.get("correlation_id")?,
         traceparent: row.get("traceparent")?,
         policy_revision: row.get("policy_revision")?,
+        causation: row::causation(row)?,
         time: row::time(row, "time")?,
     })
 }
@@ -154,10 +157,10 @@ fn set_outcome(
     Ok(())
 }
 
-/// Writes events down and puts them on their way to every sink.
+/// Writes the events of a write down and puts them on their way to every sink.
 fn add(
     transaction: &Transaction<'_>,
-    write: Uuid,
+    intent: &Intent,
     events: &[Event],
     now: OffsetDateTime,
 ) -> rusqlite::Result<()> {
@@ -167,7 +170,7 @@ fn add(
     let sinks = sinks::active(transaction)?;
     for event in events {
         let subject = next_of_subject(transaction, event)?;
-        let position = add_event(transaction, write, event, subject)?;
+        let position = add_event(transaction, intent, event, subject)?;
         for (role, data) in &event.views {
             transaction
                 .prepare_cached(
@@ -202,16 +205,18 @@ fn next_of_subject(
 
 fn add_event(
     transaction: &Transaction<'_>,
-    write: Uuid,
+    intent: &Intent,
     event: &Event,
     subject: Option<(i64, i64)>,
 ) -> rusqlite::Result<i64> {
     let said: usize = event.views.values().map(|data| data.get().len()).sum();
     let mut insert = transaction.prepare_cached(
         "INSERT INTO journal_events (id, type, resource, record, subject, sequence, time, tenant,
-             actor, correlation_id, traceparent, policy_revision, write, bytes)
+             actor, correlation_id, traceparent, policy_revision, cause_run, cause_depth, write,
+             bytes)
          VALUES (:id, :type, :resource, :record, :subject, :sequence, :time, :tenant,
-             :actor, :correlation_id, :traceparent, :policy_revision, :write, :bytes)",
+             :actor, :correlation_id, :traceparent, :policy_revision, :cause_run, :cause_depth,
+             :write, :bytes)",
     )?;
     insert.insert(named_params! {
         ":id": event.id.to_string(),
@@ -226,7 +231,9 @@ fn add_event(
         ":correlation_id": event.correlation_id,
         ":traceparent": event.traceparent,
         ":policy_revision": event.policy_revision,
-        ":write": write.to_string(),
+        ":cause_run": intent.causation.map(|causation| causation.run.to_string()),
+        ":cause_depth": intent.causation.map(|causation| causation.depth),
+        ":write": intent.id.to_string(),
         ":bytes": said + EVENT_BYTES,
     })
 }

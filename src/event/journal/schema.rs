@@ -3,7 +3,7 @@
 use crate::store::Schema;
 
 /// What [`Journal`](super::Journal) needs of a store.
-pub const SCHEMA: Schema = Schema { name: "journal", steps: &[FIRST, FEWER_INDEXES] };
+pub const SCHEMA: Schema = Schema { name: "journal", steps: &[FIRST, FEWER_INDEXES, CAUSATION] };
 
 const FIRST: &str = "
     -- Watched writes. `outcome` is NULL from before the write is forwarded until its answer is known.
@@ -140,4 +140,12 @@ const FIRST: &str = "
 const FEWER_INDEXES: &str = "
     DROP INDEX journal_events_type;
     DROP INDEX journal_events_record;
+";
+
+/// Writes of runs say which run it was, and how many stand between it and what somebody did.
+const CAUSATION: &str = "
+    ALTER TABLE journal_writes ADD COLUMN cause_run TEXT;
+    ALTER TABLE journal_writes ADD COLUMN cause_depth INTEGER;
+    ALTER TABLE journal_events ADD COLUMN cause_run TEXT;
+    ALTER TABLE journal_events ADD COLUMN cause_depth INTEGER;
 ";

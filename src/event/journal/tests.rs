@@ -32,6 +32,7 @@ pub(crate) fn intent(number: u128, record: Option<&str>) -> Intent {
         correlation_id: format!("c-{number}"),
         traceparent: None,
         policy_revision: "r1".to_owned(),
+        causation: None,
         time: NOW,
     }
 }
@@ -138,6 +139,24 @@ async fn a_write_from_intent_to_events() {
     let second = &due[1].message;
     assert_eq!((second.event_type.as_str(), second.sequence), ("account.created", None));
     assert_eq!(due.len(), 2, "the second event of the subject waits for the first");
+}
+
+#[tokio::test]
+async fn what_a_run_wrote_says_so_in_every_event() {
+    let folder = TempDir::new().unwrap();
+    let journal = with_sinks(&folder).await;
+    let causation = Some(Causation { run: id(77), depth: 3 });
+    journal.begin(Intent { causation, ..intent(1, Some("7")) }).await.unwrap();
+    let events = vec![event(1, "deal.updated", Some("7"))];
+    journal.finish(id(1), NOW, Outcome::Answered { status: 200, events }).await.unwrap();
+    journal.begin(Intent { causation, ..intent(2, Some("8")) }).await.unwrap();
+    journal.finish(id(2), NOW, Outcome::NoAnswer).await.unwrap();
+    write(&journal, 3, "9").await;
+    let due = journal.next_for("one", 10, NOW).await.unwrap();
+    let caused: Vec<_> = due.iter().map(|due| due.message.causation).collect();
+    assert_eq!(caused, [causation, causation, None]);
+    let listed = listed(&journal, &Filter::default());
+    assert_eq!(listed.iter().filter(|listed| listed.entry.causation == causation).count(), 2);
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ const MOST_HEAD_BYTES: usize = 64 << 10;
 const MOST_HEADERS: usize = 128;
 
 /// How to reach one receiver.
-pub(super) struct Dialer {
+pub struct Dialer {
     host: String,
     port: u16,
     /// `Host` of every request.
@@ -43,23 +43,27 @@ pub(super) struct Dialer {
 }
 
 /// A connection on which one request at a time can be made. It ends when this is dropped.
-pub(super) struct Connection {
+pub struct Connection {
     sender: SendRequest<Full<Bytes>>,
     since: Instant,
     _driver: JoinSet<()>,
 }
 
 impl Dialer {
-    pub(super) fn new(
+    /// `tls` is asked for only where the URL wants TLS. Connects to nobody yet.
+    ///
+    /// # Errors
+    /// Host or roots cannot be used.
+    pub fn new(
         url: &HttpUrl,
         guard: AddressGuard,
-        ca: Option<&Path>,
+        tls: impl FnOnce() -> Result<TlsConnector, BuildCause>,
         connect_timeout: Duration,
     ) -> Result<Self, BuildCause> {
         let tls = if url.is_https {
             let name = ServerName::try_from(url.host.clone());
             let name = name.map_err(|_| BuildCause::ServerName)?;
-            Some((TlsConnector::from(Arc::new(client_config(ca)?)), name))
+            Some((tls()?, name))
         } else {
             None
         };
@@ -72,17 +76,25 @@ impl Dialer {
         Ok(Self { host, port, host_header, guard, tls, connect_timeout })
     }
 
-    pub(super) fn host_header(&self) -> &HeaderValue {
+    /// `Host` of every request.
+    #[must_use]
+    pub fn host_header(&self) -> &HeaderValue {
         &self.host_header
     }
 
     /// The addresses of the receiver, if all may be connected to.
-    pub(super) async fn resolve(&self) -> Result<Vec<SocketAddr>, NoAddress> {
+    ///
+    /// # Errors
+    /// There is none, or one is refused.
+    pub async fn resolve(&self) -> Result<Vec<SocketAddr>, NoAddress> {
         self.guard.resolve(&self.host, self.port).await
     }
 
     /// A new connection.
-    pub(super) async fn dial(&self) -> Result<Connection, DeliveryFailure> {
+    ///
+    /// # Errors
+    /// There is none: refused, not reached, not trusted, too slow.
+    pub async fn dial(&self) -> Result<Connection, DeliveryFailure> {
         let connecting = async {
             let addresses = self.resolve().await.map_err(|why| match why {
                 NoAddress::Refused => DeliveryFailure::AddressRefused,
@@ -134,7 +146,10 @@ async fn start(
 
 impl Connection {
     /// The head of the answer to `request`.
-    pub(super) async fn send(
+    ///
+    /// # Errors
+    /// There is no answer, or none that makes sense.
+    pub async fn send(
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, DeliveryFailure> {
@@ -143,18 +158,20 @@ impl Connection {
     }
 
     /// How long it has been open.
-    pub(super) fn age(&self) -> Duration {
+    #[must_use]
+    pub fn age(&self) -> Duration {
         self.since.elapsed()
     }
 
     /// Whether the receiver has ended it.
-    pub(super) fn is_closed(&self) -> bool {
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 }
 
 /// The whole of a body that is not larger than `most`.
-pub(super) async fn read_up_to(mut body: Incoming, most: usize) -> Option<Vec<u8>> {
+pub async fn read_up_to(mut body: Incoming, most: usize) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         if let Ok(data) = frame.ok()?.into_data() {
@@ -165,6 +182,14 @@ pub(super) async fn read_up_to(mut body: Incoming, most: usize) -> Option<Vec<u8
         }
     }
     Some(bytes)
+}
+
+/// Speaks TLS, trusting the roots in a file or the system's.
+///
+/// # Errors
+/// There are no roots.
+pub fn tls(ca: Option<&Path>) -> Result<TlsConnector, BuildCause> {
+    client_config(ca).map(|config| TlsConnector::from(Arc::new(config)))
 }
 
 fn client_config(ca: Option<&Path>) -> Result<ClientConfig, BuildCause> {

@@ -20,9 +20,9 @@ use secrecy::ExposeSecret;
 use tokio::sync::{Mutex, watch};
 use tokio::time::timeout;
 
-use super::dial::Dialer;
+use super::dial::{self, Dialer};
 use super::{BuildCause, Doubt};
-use crate::config::{ContentMode, NatsLogin, NatsStream};
+use crate::config::{ContentMode, NatsLogin, NatsStream, NatsTls};
 use crate::event::address::AddressGuard;
 use crate::event::{Delivered, DeliveryFailure, Message, Sink, envelope};
 
@@ -77,7 +77,10 @@ impl NatsSink {
                 Vec::new(),
             );
             let target = format!("{}/varz", url.target.trim_end_matches('/'));
-            Ok((Dialer::new(url, everywhere, settings.tls.ca.as_deref(), CONNECT)?, target))
+            Ok((
+                Dialer::new(url, everywhere, || dial::tls(settings.tls.ca.as_deref()), CONNECT)?,
+                target,
+            ))
         });
         let monitor = monitor.transpose()?;
         let (connection, doubts) = (Mutex::new(None), Mutex::new(None));
@@ -103,7 +106,9 @@ impl NatsSink {
     async fn connect(&self) -> Result<Connection, DeliveryFailure> {
         let (tell, is_up) = watch::channel(false);
         let tell = Arc::new(tell);
-        let options = self.options()?.event_callback(move |event| {
+        let NatsStream { login, tls, .. } = &self.settings;
+        let options = options(&format!("fieldgate {}", self.name), login, tls)?;
+        let options = options.event_callback(move |event| {
             let tell = Arc::clone(&tell);
             async move {
                 match event {
@@ -129,36 +134,6 @@ impl NatsSink {
             .ack_timeout(self.settings.timeout)
             .build(client);
         Ok(Connection { context, is_up })
-    }
-
-    fn options(&self) -> Result<ConnectOptions, DeliveryFailure> {
-        let tls = &self.settings.tls;
-        let mut options = ConnectOptions::new()
-            .name(format!("fieldgate {}", self.name))
-            .connection_timeout(CONNECT)
-            // Events go to the servers that are named and to no other.
-            .ignore_discovered_servers()
-            .reconnect_delay_callback(|attempts| {
-                let doubled = 1 << attempts.saturating_sub(1).min(16);
-                Duration::from_millis(50 * doubled).min(RECONNECT)
-            })
-            .require_tls(tls.is_required);
-        if let Some(ca) = &tls.ca {
-            options = options.add_root_certificates(ca.clone());
-        }
-        if let Some((certificate, key)) = &tls.client {
-            options = options.add_client_certificate(certificate.clone(), key.clone());
-        }
-        match &self.settings.login {
-            NatsLogin::Anonymous => Ok(options),
-            NatsLogin::Credentials(credentials) => options
-                .credentials(credentials.expose_secret())
-                .map_err(|_| DeliveryFailure::Connect),
-            NatsLogin::User(user, password) => {
-                Ok(options.user_and_password(user.clone(), password.expose_secret().to_owned()))
-            }
-            NatsLogin::Token(token) => Ok(options.token(token.expose_secret().to_owned())),
-        }
     }
 
     /// What is doubtful about the stream, looked at once.
@@ -260,6 +235,40 @@ impl Sink for NatsSink {
             Ok(()) => Delivered::Accepted,
             Err(reason) => Delivered::Failed { reason, retry_after: None },
         }
+    }
+}
+
+/// How a client of NATS that is called `name` connects.
+pub(crate) fn options(
+    name: &str,
+    login: &NatsLogin,
+    tls: &NatsTls,
+) -> Result<ConnectOptions, DeliveryFailure> {
+    let mut options = ConnectOptions::new()
+        .name(name)
+        .connection_timeout(CONNECT)
+        // Events go to the servers that are named and to no other.
+        .ignore_discovered_servers()
+        .reconnect_delay_callback(|attempts| {
+            let doubled = 1 << attempts.saturating_sub(1).min(16);
+            Duration::from_millis(50 * doubled).min(RECONNECT)
+        })
+        .require_tls(tls.is_required);
+    if let Some(ca) = &tls.ca {
+        options = options.add_root_certificates(ca.clone());
+    }
+    if let Some((certificate, key)) = &tls.client {
+        options = options.add_client_certificate(certificate.clone(), key.clone());
+    }
+    match login {
+        NatsLogin::Anonymous => Ok(options),
+        NatsLogin::Credentials(credentials) => {
+            options.credentials(credentials.expose_secret()).map_err(|_| DeliveryFailure::Connect)
+        }
+        NatsLogin::User(user, password) => {
+            Ok(options.user_and_password(user.clone(), password.expose_secret().to_owned()))
+        }
+        NatsLogin::Token(token) => Ok(options.token(token.expose_secret().to_owned())),
     }
 }
 

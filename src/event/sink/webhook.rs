@@ -19,12 +19,12 @@ use hyper::body::Incoming;
 use secrecy::ExposeSecret;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::dial::{Connection, Dialer, read_up_to};
+use super::dial::{self, Connection, Dialer, read_up_to};
 use super::{BuildCause, Doubt};
 use crate::config::{ContentMode, Webhook};
 use crate::event::address::{AddressGuard, NoAddress};
 use crate::event::{Delivered, DeliveryFailure, Message, Sink, envelope};
-use signature::Signer;
+pub use signature::Signer;
 
 /// The most of the time of an attempt that connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -70,7 +70,8 @@ impl WebhookSink {
     pub fn new(name: String, role: String, settings: Webhook) -> Result<Self, BuildCause> {
         let guard = AddressGuard::new(settings.allow_blocks, settings.allow_hosts);
         let connect = settings.timeout.min(CONNECT);
-        let dialer = Dialer::new(&settings.url, guard, settings.ca.as_deref(), connect)?;
+        let tls = || dial::tls(settings.ca.as_deref());
+        let dialer = Dialer::new(&settings.url, guard, tls, connect)?;
         let signer = Signer::new(&settings.secrets).ok_or(BuildCause::Key)?;
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));

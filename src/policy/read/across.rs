@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use http::Method;
 
 use super::Drafts;
+use super::actions;
 use super::draft::Named;
 use super::resource::place_of;
+use super::workflows;
 use crate::diagnostic::{Finding, suggest};
 use crate::policy::router::first_conflicts;
 use crate::policy::set::Origin;
@@ -26,6 +28,14 @@ pub(super) fn faults(drafts: &Drafts) -> Vec<Finding> {
         "role",
         &mut faults,
     );
+    duplicate_names(
+        drafts.workflows.iter().map(|draft| &draft.named),
+        "policy::duplicate_workflow",
+        "workflow",
+        &mut faults,
+    );
+    workflows::faults(drafts, &mut faults);
+    actions::faults(drafts, &mut faults);
     unknown_resources(drafts, &mut faults);
     created_resources(drafts, &mut faults);
     builtin_events(drafts, &mut faults);

@@ -16,6 +16,8 @@ pub(super) enum Over {
     Records,
     /// One answer; nothing is old in it.
     Answer,
+    /// One event; nothing is old in it but what it says itself.
+    Event,
 }
 
 const FORMS: [&str; 3] = ["and", "or", "not"];
@@ -74,7 +76,7 @@ impl Reader {
             return None;
         }
         let (field, (operator, at)) = (field?, operator?);
-        if over == Over::Answer && operator == Operator::Changed {
+        if over != Over::Records && operator == Operator::Changed {
             self.wrong(&Wrong::NothingToChangeFrom, at);
             return None;
         }
@@ -94,7 +96,7 @@ impl Reader {
     pub(super) fn member_path(&mut self, text: &str, span: Span, over: Over) -> Option<Field> {
         let field = match over {
             Over::Records => Field::parse(text),
-            Over::Answer => Field::parse_plain(text),
+            Over::Answer | Over::Event => Field::parse_plain(text),
         };
         self.kept(field.map_err(Wrong::from), span)
     }
@@ -231,7 +233,9 @@ fn remedy(wrong: &Wrong) -> String {
             "leave `value` out; for the value that it has now, add `{ field: stage, operator: eq, value: ... }` under `and`"
         }
         Wrong::ChangedOnOneSide => "write the field without `old.`",
-        Wrong::NothingToChangeFrom => "ask for what the answer says: `eq`, `in`, `exists`",
+        Wrong::NothingToChangeFrom => {
+            "ask for what is there: `eq`, `in`, `exists`; a workflow starts by an event that `emits` of the resource declares with `changed`"
+        }
     };
     text.to_owned()
 }

@@ -5,6 +5,7 @@
 
 use super::Drafts;
 use super::draft::{ResourceDraft, RoleDraft, SectionDraft};
+use super::workflows;
 use crate::diagnostic::Finding;
 use crate::json::path::{FieldPath, Selector};
 use crate::policy::Mode;
@@ -37,6 +38,7 @@ pub(super) fn doubts(drafts: &Drafts) -> Vec<Finding> {
             }
         }
     }
+    workflows::doubts(drafts, &mut doubts);
     doubts
 }
 
@@ -276,7 +278,7 @@ impl<'d> Others<'d> {
     }
 }
 
-fn all_names(path: &FieldPath) -> impl Iterator<Item = &str> {
+pub(super) fn all_names(path: &FieldPath) -> impl Iterator<Item = &str> {
     path.segments().iter().flat_map(|segment| &segment.selectors).filter_map(|selector| {
         match selector {
             Selector::Name(name) => Some(name.as_str()),
@@ -289,7 +291,7 @@ fn all_names(path: &FieldPath) -> impl Iterator<Item = &str> {
 
 /// Whether `written` looks like `known` with a slip of the keyboard. `emails` and `phone2` beside
 /// `email` and `phone` do not.
-fn is_slip(written: &str, known: &str) -> bool {
+pub(super) fn is_slip(written: &str, known: &str) -> bool {
     if written.to_lowercase() == known.to_lowercase() {
         return true;
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use http::Method;
 
+use super::actions::ActionsDraft;
 use crate::condition::Condition;
 use crate::json::path::FieldPath;
 use crate::policy::emits::{Create, Emit, Events};
@@ -30,6 +31,7 @@ pub(super) struct ResourceDraft {
     pub(super) fields: Vec<Field>,
     pub(super) emits: Vec<Emit>,
     pub(super) events: EventsDraft,
+    pub(super) actions: ActionsDraft,
 }
 
 /// `events:` of a resource.

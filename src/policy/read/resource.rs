@@ -72,6 +72,8 @@ impl Reader {
         let events = events.map(|node| self.events(node, &known)).unwrap_or_default();
         let emits = self.optional(&mut fields, "emits");
         let emits = emits.map(|node| self.emits(node, &known)).unwrap_or_default();
+        let actions = self.optional(&mut fields, "actions");
+        let actions = actions.map(|node| self.crm_actions(node)).unwrap_or_default();
         fields.finish(&mut self.checker);
         Some(ResourceDraft {
             named: named?,
@@ -83,6 +85,7 @@ impl Reader {
             fields: registry,
             emits,
             events,
+            actions,
         })
     }
 

@@ -36,6 +36,13 @@ pub(super) struct ScoringDraft {
     telling: Telling,
 }
 
+impl ScoringDraft {
+    /// Whether records of this resource are leads, and so have scores that change.
+    pub(super) fn scores(&self, resource: &str) -> bool {
+        self.leads.iter().any(|lead| lead.resource.name == resource)
+    }
+}
+
 /// One kind of lead.
 struct LeadDraft {
     resource: Named,

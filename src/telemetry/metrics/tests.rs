@@ -58,6 +58,10 @@ fn the_scrape_is_what_the_catalogue_says() {
     metrics.events.lag.with_label_values(&["bus"]).observe(1.0);
     metrics.events.backlog.with_label_values(&["bus"]).set(0);
     metrics.events.dead.with_label_values(&["bus"]).set(0);
+    metrics.workflows.runs.with_label_values(&["qualify", "completed"]).inc();
+    metrics.workflows.actions.with_label_values(&["qualify", "add_note", "retried"]).inc();
+    metrics.workflows.duration.with_label_values(&["qualify"]).observe(1.0);
+    metrics.workflows.standing.with_label_values(&["pending"]).set(0);
     metrics.scores.scores.with_label_values(&["lead", "HOT"]).inc();
     metrics.scores.calculation.with_label_values(&["lead"]).observe(0.0);
     metrics.scores.leads.with_label_values(&["other", "HOT"]).set(1);

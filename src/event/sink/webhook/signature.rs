@@ -7,18 +7,20 @@ use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 
 /// Signs with every key, so that a receiver that knows one of them accepts.
-pub(super) struct Signer(Vec<Hmac<Sha256>>);
+pub struct Signer(Vec<Hmac<Sha256>>);
 
 impl Signer {
     /// `None` where there is no key.
-    pub(super) fn new(keys: &[SecretSlice<u8>]) -> Option<Self> {
+    #[must_use]
+    pub fn new(keys: &[SecretSlice<u8>]) -> Option<Self> {
         let states: Option<Vec<_>> =
             keys.iter().map(|key| Hmac::new_from_slice(key.expose_secret()).ok()).collect();
         states.filter(|states| !states.is_empty()).map(Self)
     }
 
     /// `v1,...`, once for each key.
-    pub(super) fn sign(&self, id: &str, seconds: u64, body: &[u8]) -> String {
+    #[must_use]
+    pub fn sign(&self, id: &str, seconds: u64, body: &[u8]) -> String {
         let before = format!("{id}.{seconds}.");
         let signatures = self.0.iter().map(|state| {
             let digest = state.clone().chain_update(&before).chain_update(body).finalize();
