@@ -214,14 +214,18 @@ async fn every_dashboard_finds_what_it_asks_for() {
     let config = format!(
         "data_dir: data\naudit: {{ mode: required }}\n\
          events:\n  sinks:\n    - file: {{ name: trail, role: admin, path: events.jsonl }}\n\
+         scores: {{ service: [{{ company: demo, value: {{ file: crm.token }} }}] }}\n\
          telemetry:\n  traces: {{ endpoint: \"http://{nobody}\", share: 1 }}"
     );
     let gate = gate(&upstream)
         .file("data/.keep", "")
+        .file("crm.token", "Bearer demo-admin")
         .file("policies/workflows/tell.yaml", TELL)
         .config(&config)
         .start()
         .await;
+    let refresh = Ask::new(gate.admin, "POST", "/api/v1/scores/refresh/");
+    assert_eq!(refresh.json("{\"kind\":\"all\"}").send().await.status, 200);
     traffic(&gate).await;
 
     // Both formats are what their readers want.
