@@ -79,7 +79,7 @@ impl Refresh {
         runtime::with_threads(settings.threads)?.block_on(async {
             let admin = Gate::at(&settings.admin)?;
             match Refreshing::start(settings, telemetry).await {
-                Ok(refreshing) => here(refreshing, kind).await,
+                Ok(refreshing) => Box::pin(here(refreshing, kind)).await,
                 Err(RefreshError::Owned) => admin.refresh(kind).await,
                 Err(RefreshError::Policies(findings)) => {
                     terminal::tell_findings(&findings);
