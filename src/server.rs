@@ -99,10 +99,10 @@ impl Server {
         readiness.set(Condition::StoreHealthy, true);
         let store = settings.data_dir.as_deref();
         let store = store.map(|folder| state::open(folder, &telemetry, &readiness)).transpose()?;
-        let token_map = store.as_ref();
-        let token_map = token_map
-            .map(|store| state::token_map(settings.token_map, store, &telemetry))
-            .transpose()?;
+        let token_map = match &store {
+            Some(store) => Some(state::token_map(settings.token_map, store, &telemetry)?),
+            None => None,
+        };
         let tokens = token_map.clone().map_or(Tokens::Impossible, Tokens::Kept);
         let sinks = settings.events.as_ref().map(|events| &events.sinks[..]).unwrap_or_default();
         let policies = Policies::new(settings.policies, settings.keys, tokens, readiness.clone());
@@ -119,14 +119,9 @@ impl Server {
             }
             _ => (None, None),
         };
-        let in_force = policies.store();
         let reveal = Reveal::new(RevealParts {
             identifier: Arc::clone(&identifier),
-            in_force: Box::new(move || {
-                let current = in_force.current()?;
-                let (set, keys) = (current.snapshot.shared_set(), current.snapshot.keys());
-                Some(reveal::InForce { set, revision: current.revision.clone(), keys })
-            }),
+            in_force: in_force(&policies),
             map: token_map.clone(),
             ledger: ledger.clone(),
             settings: settings.reveal,
@@ -268,6 +263,16 @@ impl Server {
         }
         Stopped { drained_for: began.elapsed() }.emit(&self.telemetry);
     }
+}
+
+/// Looks up what masks are turned back by.
+fn in_force(policies: &Policies) -> Box<dyn Fn() -> Option<reveal::InForce> + Send + Sync> {
+    let store = policies.store();
+    Box::new(move || {
+        let current = store.current()?;
+        let (set, keys) = (current.snapshot.shared_set(), current.snapshot.keys());
+        Some(reveal::InForce { set, revision: current.revision.clone(), keys })
+    })
 }
 
 fn identifier(settings: &Settings, telemetry: &Telemetry) -> Result<Identifier, StartError> {

@@ -132,6 +132,7 @@ impl ScoreRefresher {
     }
 
     /// Begins a refresh, unless one runs already; says how far that one, or the new one, is.
+    #[must_use]
     pub fn begin(&self, kind: RefreshKind) -> Progress {
         let Ok(running) = Arc::clone(&self.running).try_lock_owned() else {
             return self.progress.borrow().clone();
