@@ -119,14 +119,8 @@ impl Server {
             }
             _ => (None, None),
         };
-        let reveal = Reveal::new(RevealParts {
-            identifier: Arc::clone(&identifier),
-            in_force: in_force(&policies),
-            map: token_map.clone(),
-            ledger: ledger.clone(),
-            settings: settings.reveal,
-            telemetry: telemetry.clone(),
-        });
+        let kept = (token_map.clone(), ledger.clone());
+        let reveal = reveal(&identifier, &policies, kept, settings.reveal, &telemetry);
         let correlation_header = settings.telemetry.correlation_header;
         let score_events =
             recorder.as_ref().map(|recorder| (recorder.journal.clone(), recorder.readers.clone()));
@@ -265,13 +259,27 @@ impl Server {
     }
 }
 
-/// Looks up what masks are turned back by.
-fn in_force(policies: &Policies) -> Box<dyn Fn() -> Option<reveal::InForce> + Send + Sync> {
+/// What turns masks back into values, with the token map and the ledger that it needs.
+fn reveal(
+    identifier: &Arc<Identifier>,
+    policies: &Policies,
+    (map, ledger): (Option<TokenMap>, Option<Ledger>),
+    settings: config::Reveal,
+    telemetry: &Telemetry,
+) -> Reveal {
     let store = policies.store();
-    Box::new(move || {
+    let in_force = move || {
         let current = store.current()?;
         let (set, keys) = (current.snapshot.shared_set(), current.snapshot.keys());
         Some(reveal::InForce { set, revision: current.revision.clone(), keys })
+    };
+    Reveal::new(RevealParts {
+        identifier: Arc::clone(identifier),
+        in_force: Box::new(in_force),
+        map,
+        ledger,
+        settings,
+        telemetry: telemetry.clone(),
     })
 }
 
