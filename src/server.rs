@@ -103,10 +103,10 @@ impl Server {
         readiness.set(Condition::StoreHealthy, true);
         let store = settings.data_dir.as_deref();
         let store = store.map(|folder| state::open(folder, &telemetry, &readiness)).transpose()?;
-        let token_map = store.as_ref();
-        let token_map = token_map
-            .map(|store| state::token_map(settings.token_map, store, &telemetry))
-            .transpose()?;
+        let token_map = match &store {
+            Some(store) => Some(state::token_map(settings.token_map, store, &telemetry)?),
+            None => None,
+        };
         let tokens = token_map.clone().map_or(Tokens::Impossible, Tokens::Kept);
         let sinks = settings.events.as_ref().map(|events| &events.sinks[..]).unwrap_or_default();
         let policies = Policies::new(settings.policies, settings.keys, tokens, readiness.clone());
@@ -132,19 +132,8 @@ impl Server {
             }
             _ => (None, None, None),
         };
-        let in_force = policies.store();
-        let reveal = Reveal::new(RevealParts {
-            identifier: Arc::clone(&identifier),
-            in_force: Box::new(move || {
-                let current = in_force.current()?;
-                let (set, keys) = (current.snapshot.shared_set(), current.snapshot.keys());
-                Some(reveal::InForce { set, revision: current.revision.clone(), keys })
-            }),
-            map: token_map.clone(),
-            ledger: ledger.clone(),
-            settings: settings.reveal,
-            telemetry: telemetry.clone(),
-        });
+        let kept = (token_map.clone(), ledger.clone());
+        let reveal = reveal(&identifier, &policies, kept, settings.reveal, &telemetry);
         let correlation_header = settings.telemetry.correlation_header;
         let score_events =
             recorder.as_ref().map(|recorder| (recorder.journal.clone(), recorder.readers.clone()));
@@ -292,6 +281,30 @@ impl Server {
         }
         Stopped { drained_for: began.elapsed() }.emit(&self.telemetry);
     }
+}
+
+/// What turns masks back into values, with the token map and the ledger that it needs.
+fn reveal(
+    identifier: &Arc<Identifier>,
+    policies: &Policies,
+    (map, ledger): (Option<TokenMap>, Option<Ledger>),
+    settings: config::Reveal,
+    telemetry: &Telemetry,
+) -> Reveal {
+    let store = policies.store();
+    let in_force = move || {
+        let current = store.current()?;
+        let (set, keys) = (current.snapshot.shared_set(), current.snapshot.keys());
+        Some(reveal::InForce { set, revision: current.revision.clone(), keys })
+    };
+    Reveal::new(RevealParts {
+        identifier: Arc::clone(identifier),
+        in_force: Box::new(in_force),
+        map,
+        ledger,
+        settings,
+        telemetry: telemetry.clone(),
+    })
 }
 
 fn identifier(settings: &Settings, telemetry: &Telemetry) -> Result<Identifier, StartError> {

@@ -132,7 +132,7 @@ mod tests {
         for strategy in [Strategy::Encrypt, Strategy::Tokenize, Strategy::Vault] {
             let text = masked(&strategy, "acme", "lead.email", r#""a@b.c""#);
             assert!(ring.is_mask_by_form(&text), "{text}");
-            assert!(!ring.is_mask_by_form(&text[..text.len() - 20]), "{text}");
+            assert!(!ring.is_mask_by_form(text.get(..text.len() - 20).unwrap()), "{text}");
             assert!(!crate::mask::tests::ring(&["k3"]).is_mask_by_form(&text), "{text}");
         }
         let long = "a".repeat(60);

@@ -114,7 +114,9 @@ fn two_changes_at_once_both_count() {
             check(&["keys", "rotate", "--keys", argument(&path), "--id", id], 0, "is active");
         })
     });
-    both.into_iter().for_each(|one| one.join().unwrap());
+    for one in both {
+        one.join().unwrap();
+    }
     let ring = mask::load(&path).unwrap();
     let ids: Vec<_> = ring.facts().map(|key| key.id.as_str().to_owned()).collect();
     assert_eq!(ids, ["a1", "a2", "a3", "a4", "k1"]);

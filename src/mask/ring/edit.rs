@@ -249,7 +249,7 @@ mod tests {
                 let made = ring.facts().find(|key| key.id.as_str() == "k3").unwrap();
                 assert_eq!(made.created, Some("2026-11-25"));
                 for line in text.lines().filter(|line| line.contains('#')) {
-                    let comment = &line[line.find('#').unwrap()..];
+                    let comment = line.get(line.find('#').unwrap()..).unwrap();
                     assert!(changed.expose_secret().contains(comment), "{text}");
                 }
                 let again = KeyRing::file_with_new_key(
