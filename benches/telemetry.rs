@@ -16,9 +16,7 @@
     reason = "figures for people"
 )]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,19 +24,17 @@ use fieldgate::audit::{
     AuditEntry, FieldEntry, Kind, Ledger, LedgerParts, Outcome, PublicKey, SCHEMA, verify,
 };
 use fieldgate::config::{Audit, AuditMode, Telemetry as Settings};
-use fieldgate::demo::crm::Crm;
-use fieldgate::mask::{self, KeyId, KeyRing};
+use fieldgate::mask;
 use fieldgate::store::{Options, Store, Visitor};
 use fieldgate::telemetry::{MemoryLog, Telemetry};
-use secrecy::ExposeSecret;
-use sha2::{Digest, Sha256};
 
-const CONNECTIONS: usize = 4;
+#[path = "street/gates.rs"]
+mod gates;
+
+use gates::{CONNECTIONS, Gate, document, serve, upstream, write_keys};
+
 const ROUNDS: usize = 12;
 const ENTRIES: u64 = 1_000_000;
-
-/// The kernel counts CPU time in hundredths of a second.
-const TICK: Duration = Duration::from_millis(10);
 
 fn main() {
     // `cargo test` runs benches too, to see whether they build.
@@ -62,8 +58,8 @@ fn compare(folder: &std::path::Path, leads: u64, requests: usize) {
         "data_dir: data\ntelemetry:\n  traces: {{ endpoint: \"http://{collector}\", protocol: http }}\n"
     );
     let gates = [
-        Gate::start(&folder.join(format!("off{leads}")), upstream, ""),
-        Gate::start(&folder.join(format!("on{leads}")), upstream, &on),
+        Gate::start(&folder.join(format!("off{leads}")), upstream, "", None),
+        Gate::start(&folder.join(format!("on{leads}")), upstream, &on, None),
     ];
     let path = if leads == 1 { "/api/v1/leads/1/" } else { "/api/v1/leads/" };
     let mut spent = [Duration::ZERO; 2];
@@ -84,163 +80,10 @@ fn compare(folder: &std::path::Path, leads: u64, requests: usize) {
     println!("{:>6} B {off:>14.1} {on:>14.1} {more:>7.1}%", body.len());
 }
 
-fn document(leads: u64) -> String {
-    let records = Crm::with_leads(leads).records("leads");
-    let records: Vec<String> = records.iter().map(ToString::to_string).collect();
-    match records.as_slice() {
-        [one] => one.clone(),
-        many => format!(
-            r#"{{"count":{},"next":null,"previous":null,"results":[{}]}}"#,
-            many.len(),
-            many.join(",")
-        ),
-    }
-}
-
-/// Answers every request with the same body, on kept connections.
-fn upstream(body: &str) -> SocketAddr {
-    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length";
-    serve(format!("{head}: {}\r\n\r\n{body}", body.len()))
-}
-
 /// Takes every batch of spans.
 fn collector() -> SocketAddr {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length";
     serve(format!("{head}: 0\r\n\r\n"))
-}
-
-fn serve(answer: String) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let answer: Arc<str> = answer.into();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let answer = Arc::clone(&answer);
-            std::thread::spawn(move || {
-                let mut stream = stream.unwrap();
-                stream.set_nodelay(true).unwrap();
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                while read_message(&mut reader).is_some() {
-                    if stream.write_all(answer.as_bytes()).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    address
-}
-
-/// Reads a message with a Content-Length or without a body; `None` at the end.
-fn read_message(reader: &mut impl BufRead) -> Option<()> {
-    let mut length = 0;
-    let mut is_first = true;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if is_first && line.starts_with("HTTP/") {
-            assert!(line.contains(" 200 "), "{line}");
-        }
-        is_first = false;
-        if line.trim_end().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':')
-            && name.eq_ignore_ascii_case("content-length")
-        {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()
-}
-
-/// A gate in a process of its own.
-struct Gate {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Drop for Gate {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Gate {
-    fn start(folder: &std::path::Path, upstream: SocketAddr, more: &str) -> Self {
-        std::fs::create_dir_all(folder.join("data")).unwrap();
-        let policies = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-        write_keys(&folder.join("keys.yaml"));
-        let address = {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            free.local_addr().unwrap()
-        };
-        let digest = data_encoding::HEXLOWER.encode(&Sha256::digest("bench"));
-        let config = format!(
-            "listen: \"{address}\"\nadmin: {{ listen: \"127.0.0.1:0\" }}\nthreads: 1\n\
-             upstream: http://{upstream}\npolicies: \"{}\"\nkeys: keys.yaml\nidentity:\n  \
-             - static_tokens:\n      - {{ sha256: \"{digest}\", subject: bench, roles: [sales_rep], tenant: acme }}\n{more}",
-            policies.display()
-        );
-        let path = folder.join("fieldgate.yaml");
-        std::fs::write(&path, config).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_fieldgate"))
-            .args(["run", "--config"])
-            .arg(&path)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let gate = Self { child, address };
-        while TcpStream::connect(address).is_err() {
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        gate
-    }
-
-    fn ask(&self, path: &str, requests: usize) {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: crm\r\nAuthorization: Bearer bench\r\nUser-Agent: bench/1\r\n\r\n"
-        );
-        std::thread::scope(|scope| {
-            for _ in 0..CONNECTIONS {
-                scope.spawn(|| {
-                    let mut stream = TcpStream::connect(self.address).unwrap();
-                    stream.set_nodelay(true).unwrap();
-                    let mut reader = BufReader::new(stream.try_clone().unwrap());
-                    for _ in 0..requests {
-                        stream.write_all(request.as_bytes()).unwrap();
-                        read_message(&mut reader).unwrap();
-                    }
-                });
-            }
-        });
-    }
-
-    /// CPU time that the process has used, user and system.
-    fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let (_, fields) = stat.rsplit_once(')').unwrap();
-        let ticks: Vec<u32> = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|ticks| ticks.parse().unwrap())
-            .collect();
-        TICK * ticks.iter().sum()
-    }
-}
-
-fn write_keys(path: &std::path::Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let id = KeyId::parse("b1").unwrap();
-    let date = time::macros::date!(2026 - 11 - 22);
-    let text = KeyRing::generate_file(&mut rand::rng(), &id, date);
-    std::fs::write(path, text.expose_secret()).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// Writes a million entries through the ledger's own thread, and verifies them.

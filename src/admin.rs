@@ -12,6 +12,7 @@ mod log_level;
 mod masking_logs;
 mod notifications;
 mod readiness;
+mod scores;
 mod workflows;
 
 use std::future::Future;
@@ -22,12 +23,13 @@ use std::time::Duration;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 pub use self::readiness::{Condition, Readiness};
+pub use self::scores::{Pages, ScorePages};
 pub use self::workflows::WorkflowPages;
 
 use self::connections::{Connections, LocalAddress};
@@ -50,6 +52,7 @@ pub struct AdminState {
     telemetry: Telemetry,
     readiness: Readiness,
     ledger: Option<Ledger>,
+    scores: Pages,
     workflows: Option<WorkflowPages>,
 }
 
@@ -61,9 +64,10 @@ impl AdminState {
         telemetry: Telemetry,
         readiness: Readiness,
         ledger: Option<Ledger>,
+        scores: Pages,
     ) -> Self {
         let guard = Arc::new(Guard::new(settings));
-        Self { guard, telemetry, readiness, ledger, workflows: None }
+        Self { guard, telemetry, readiness, ledger, scores, workflows: None }
     }
 
     /// Shows workflows too.
@@ -96,7 +100,10 @@ pub async fn serve(
 }
 
 fn router(state: AdminState) -> Router {
+    let scores = scores::PATHS.iter();
+    let scores = scores.fold(Router::new(), |router, path| router.route(path, any(scores::ask)));
     Router::new()
+        .merge(scores)
         .route("/", get(health::index))
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

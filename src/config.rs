@@ -18,6 +18,7 @@ mod limits;
 mod listen;
 mod path_pattern;
 mod places;
+mod scores;
 mod secret;
 mod section;
 mod settings;
@@ -143,6 +144,7 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
     }
     // Where there is a folder for it, the ledger is kept unless somebody says no.
     let audit = audit.unwrap_or_else(|| has_data_dir.then(Audit::default));
+    let scores = at.or("scores", scores::read, Scores::default());
     let events = at.optional("events", |reader, node, name| {
         events::read(reader, node, name, data_dir.as_deref())
     });
@@ -181,6 +183,7 @@ fn root_section(reader: &mut Reader<'_>, root: &Node) -> Option<Settings> {
         drain,
         data_dir,
         audit,
+        scores,
         events,
         workflows,
     })

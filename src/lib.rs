@@ -22,6 +22,7 @@ pub mod policy;
 pub mod problem;
 pub mod proxy;
 pub mod score;
+pub mod score_history;
 pub mod server;
 pub mod store;
 pub mod telemetry;

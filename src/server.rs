@@ -7,6 +7,8 @@ mod connection;
 mod events;
 mod listen;
 mod policies;
+mod score_refresh;
+mod scores;
 mod state;
 mod traced;
 mod workflows;
@@ -25,6 +27,9 @@ use tokio::sync::watch;
 use self::events::Events;
 use self::listen::{DataListener, Listening};
 use self::policies::Policies;
+pub use self::score_refresh::{RefreshError, Refreshing};
+
+use self::scores::{Pages, ScoreParts, Scores, ScoresRunning};
 use self::workflows::Workflows;
 use crate::admin::{self, AdminState, Condition, Readiness};
 use crate::audit::Ledger;
@@ -64,6 +69,7 @@ pub struct Server {
     policies: Policies,
     events: Option<Events>,
     workflows: Option<Workflows>,
+    scores: ScoresRunning,
     findings: Vec<Finding>,
     data: Vec<DataListener>,
     addresses: Vec<SocketAddr>,
@@ -88,6 +94,7 @@ impl Server {
         let identifier = identifier(&settings, &telemetry)?;
         require_roots(&settings.upstream)?;
         let crm = Crm::new(settings.upstream).map_err(|error| error.to_string())?;
+        let crm = Arc::new(crm);
 
         let sinks = settings.events.as_ref().map(|events| &events.sinks[..]).unwrap_or_default();
         let policies = Policies::new(settings.policies, settings.keys, readiness.clone());
@@ -100,7 +107,7 @@ impl Server {
             (Some(audit), Some(store)) => Some(state::ledger(audit, store, &policies, &telemetry)?),
             _ => None,
         };
-        let (events, recorder, prepared) = match (settings.events, store) {
+        let (events, recorder, prepared) = match (settings.events, store.clone()) {
             (Some(events), Some(store)) => {
                 let prepared = settings.workflows.map(|workflows| {
                     let header = &settings.telemetry.correlation_header;
@@ -116,6 +123,19 @@ impl Server {
             }
             _ => (None, None, None),
         };
+        let score_events =
+            recorder.as_ref().map(|recorder| (recorder.journal.clone(), recorder.readers.clone()));
+        let scores = Scores::start(ScoreParts {
+            store,
+            events: score_events,
+            policies: policies.clone(),
+            crm: Arc::clone(&crm),
+            settings: settings.scores,
+            correlation_header: settings.telemetry.correlation_header.clone(),
+            largest_answer: settings.limits.hold,
+            telemetry: telemetry.clone(),
+        })
+        .await;
         let limits = listen::ConnectionLimits::new(&settings.limits);
         let threads = worker_threads(settings.threads);
         let gate = Gate::new(GateParts {
@@ -123,6 +143,8 @@ impl Server {
             identifier,
             crm,
             recorder,
+            scores: scores.keeper,
+            configure: Some(scores.configure),
             limits: settings.limits,
             correlation_header: settings.telemetry.correlation_header,
             telemetry: telemetry.clone(),
@@ -145,14 +167,21 @@ impl Server {
             |cause| StartError::Listen { purpose: "admin", address: settings.admin.address, cause };
         let admin = TcpListener::bind(settings.admin.address).await.map_err(admin_listen)?;
         let admin_address = admin.local_addr().map_err(admin_listen)?;
-        let admin_state =
-            AdminState::new(&settings.admin, telemetry.clone(), readiness.clone(), ledger.clone())
-                .with_workflows(workflows.as_ref().map(Workflows::pages));
+        let pages = workflows.as_ref().map(Workflows::pages);
+        let admin_state = AdminState::new(
+            &settings.admin,
+            telemetry.clone(),
+            readiness.clone(),
+            ledger.clone(),
+            Some(Arc::new(Pages(scores.desk))),
+        )
+        .with_workflows(pages);
         Ok(Self {
             app,
             policies,
             events,
             workflows,
+            scores: scores.running,
             findings,
             data,
             addresses,
@@ -204,6 +233,8 @@ impl Server {
         let workflows =
             self.workflows.map(|workflows| tokio::spawn(workflows.run(events_stopping.clone())));
         let events = self.events.map(|events| tokio::spawn(events.run(events_stopping)));
+        let (stop_scores, scores_stopping) = watch::channel(false);
+        let scores = tokio::spawn(self.scores.run(scores_stopping));
         self.readiness.set(Condition::Accepting, true);
 
         stop.await;
@@ -214,6 +245,8 @@ impl Server {
         self.app.http_cleanup().await;
         // Whether it was in time or not, the process ends now; `Stopped` tells which.
         let _ = tokio::time::timeout(self.drain, listening.finish()).await;
+        stop_scores.send_replace(true);
+        let _ = scores.await;
         // After the last write: what it caused may still be delivered.
         stop_events.send_replace(true);
         if let Some(workflows) = workflows {

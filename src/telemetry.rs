@@ -24,6 +24,7 @@ mod queue;
 mod refusal;
 mod render;
 mod repeats;
+mod scores;
 mod stage;
 mod touched;
 mod trace;
@@ -50,6 +51,10 @@ pub use self::happening::{
 pub use self::label::{HttpVersion, Method, StatusClass};
 pub use self::memory::MemoryLog;
 pub use self::refusal::Refusal;
+pub use self::scores::{
+    LeadsOfCompany, LeadsScored, RefreshStep, ScoreLookedUp, ScoreRefresh, ScoresDropped,
+    ScoresRefreshed,
+};
 pub use self::stage::{Interval, Stage};
 pub use self::touched::{Act, Touched, rule_name};
 pub use self::trace::{LinkedSpan, TracesError, Work};

@@ -33,6 +33,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("telemetry", &["config", "correlation", "identity"]),
     ("fail_point", &[]),
     ("store", &["fail_point"]),
+    ("score_history", &["score", "store"]),
     ("audit", &["mask", "config", "telemetry", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
     ("workflow", WORKFLOW),
@@ -78,6 +79,7 @@ const PROXY: &[&str] = &[
     "correlation",
     "identity",
     "telemetry",
+    "score_history",
     "fail_point",
     "audit",
     "event",
@@ -124,9 +126,12 @@ const PURE_CRATES_OF: &[(&str, &str)] = &[("condition", "serde_json"), ("mask", 
 /// What of `std` touches the world.
 const WORLDLY: &[&str] = &["env", "fs", "io", "net", "os", "process", "thread", "time"];
 
-/// The two files of pure rooms that read from disk, and what of `std` they need for it.
-const LOADERS: &[(&str, &[&str])] =
-    &[("policy/load.rs", &["fs", "io"]), ("mask/ring/load.rs", &["env", "fs", "io", "os"])];
+/// The files of pure rooms that read from disk or write there, and what of `std` they need for it.
+const LOADERS: &[(&str, &[&str])] = &[
+    ("policy/load.rs", &["fs", "io"]),
+    ("policy/overlay.rs", &["fs", "io"]),
+    ("mask/ring/load.rs", &["env", "fs", "io", "os"]),
+];
 
 /// Words that read a clock or print, whatever path they come by.
 const WORLDLY_WORDS: &[&str] =

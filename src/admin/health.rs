@@ -16,6 +16,14 @@ fieldgate admin
 /metrics  for Prometheus
 /log-level
           the level of the application log; PUT {\"level\": \"debug\"} changes it
+/api/v1/leads/{id}/score/
+/api/v1/leads/{id}/score/history/
+/api/v1/leads/score-bulk/
+          scores of leads; ?company= &resource= &role= &limit=; POST {\"lead_ids\": [1, 2]}
+/api/v1/companies/{id}/scoring-config/
+          PUT how a company counts
+/api/v1/scores/refresh/
+          how far a refresh is; POST {\"kind\": \"all\"} begins one
 /api/v1/audit/masking-logs/
           who was shown what; ?user_id= &object= &field= &date_from= &date_to= &after= &limit=
 ";

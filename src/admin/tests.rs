@@ -60,7 +60,7 @@ impl Server {
             token: token.map(Into::into),
             hosts: vec!["gate.internal".to_owned()],
         };
-        let state = AdminState::new(&settings, telemetry.clone(), readiness.clone(), None);
+        let state = AdminState::new(&settings, telemetry.clone(), readiness.clone(), None, None);
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(listener, state, async { stopped.await.unwrap() }));
         Self { address, readiness, telemetry, stop, serving }

@@ -1,6 +1,7 @@
-//! `fieldgate score`: why a lead has the score that it has.
+//! `fieldgate score`: why a lead has the score that it has, and scores calculated anew.
 
 mod chart;
+mod refresh;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -35,6 +36,7 @@ pub(super) struct ScoreArgs {
 #[derive(Debug, Subcommand)]
 enum ScoreCommand {
     Explain(Explain),
+    Refresh(refresh::Refresh),
 }
 
 const AFTER_EXPLAIN: &str = concat!(
@@ -91,8 +93,10 @@ fn moment(text: &str) -> Result<OffsetDateTime, String> {
 
 impl ScoreArgs {
     pub(super) fn execute(self) -> Result<Exit, Failed> {
-        let ScoreCommand::Explain(explain) = self.command;
-        explain.execute()
+        match self.command {
+            ScoreCommand::Explain(explain) => explain.execute(),
+            ScoreCommand::Refresh(refresh) => refresh.execute(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod actions;
 mod events;
 mod identity;
+mod scores;
 mod workflows;
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -16,6 +17,7 @@ pub use self::actions::*;
 pub use self::identity::*;
 pub use super::path_pattern::PathPattern;
 pub use events::*;
+pub use scores::*;
 pub use workflows::*;
 
 const MIB: usize = 1 << 20;
@@ -49,6 +51,8 @@ pub struct Settings {
     pub data_dir: Option<PathBuf>,
     /// The audit ledger; there is a `data_dir` where it is set.
     pub audit: Option<Audit>,
+    /// How leads are read to be scored, when no client reads them.
+    pub scores: Scores,
     /// What is told of observed writes; there is a `data_dir` where it is set.
     pub events: Option<Events>,
     /// How workflows are carried out; there is a `data_dir` where it is set.

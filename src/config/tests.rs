@@ -287,6 +287,12 @@ workflows:
   feed: { keep: 10 }
   webhooks: { secrets: [keys/whsec], allow: [hooks.internal], timeout: 2s }
   exports: { folder: data, link: "https://files.example/x/", attach: 1MiB, notify: pager, rows: 1000, keep: 1d }
+scores:
+  service:
+    - { company: acme, header: X-Api-Key, value: { file: keys/short } }
+    - { value: { env: WORD } }
+  rate: 7
+  batch: 50
 "#;
 
 #[test]
@@ -478,6 +484,7 @@ fn load_documented(text: &str) -> Settings {
         ("clients.pem", CERTIFICATE),
         ("introspection.secret", "hunter2hunter2"),
         ("collector.token", "Bearer fedcba9876543210"),
+        ("crm.token", "Bearer fedcba9876543210"),
         ("whsec", WEBHOOK_KEY),
         ("nats.creds", NATS_CREDENTIALS),
     ]));

@@ -76,10 +76,10 @@ pub fn fingerprint(folder: &Path) -> Fingerprint {
     gather(folder).fingerprint
 }
 
-struct Gathered {
-    files: Vec<Arc<SourceFile>>,
+pub(super) struct Gathered {
+    pub(super) files: Vec<Arc<SourceFile>>,
     /// Errors only.
-    findings: Vec<Finding>,
+    pub(super) findings: Vec<Finding>,
     fingerprint: Fingerprint,
 }
 
@@ -91,7 +91,7 @@ enum Unreadable {
     NotUtf8 { valid: usize },
 }
 
-fn gather(folder: &Path) -> Gathered {
+pub(super) fn gather(folder: &Path) -> Gathered {
     let mut found = Vec::new();
     let mut findings = Vec::new();
     let mut digest = Sha256::new();

@@ -43,6 +43,7 @@ use crate::json::path::FieldPath;
 use crate::yaml::{self, Checker, Node, Value};
 
 pub(super) use self::place::Place;
+pub(super) use self::scoring::is_company;
 pub(super) use self::workflow::workflow_alone;
 
 /// What the files of one policy folder say.

@@ -177,6 +177,14 @@ impl RouteTable {
         governed.into_iter().flat_map(|governed| governed.methods.iter().map(|(_, route)| route))
     }
 
+    /// Every route on which records of a resource are read.
+    pub(super) fn reading_routes(&self, resource: &str) -> impl Iterator<Item = &GovernedRoute> {
+        let routes = self.governed.iter().flat_map(|governed| &governed.methods);
+        routes.filter_map(move |(method, route)| {
+            (*method == Method::GET && route.resource.name == resource).then_some(route)
+        })
+    }
+
     fn governed_in_another_spelling(&self, path: &CanonicalPath) -> Option<&GovernedPath> {
         let folded = fold(path);
         at(&self.folded_router, &self.governed, &folded).or_else(|| {

@@ -1,6 +1,6 @@
 //! Scoring as checked: which resources are leads, what each company counts, what each role is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use time::Duration;
@@ -10,7 +10,9 @@ use super::set::{PolicySet, Role};
 use super::sight::Sight;
 use crate::json::automaton::TooComplex;
 use crate::json::path::FieldPath;
-use crate::score::{ActivityRule, Disclosure, HeaderNames, ScoringPlan, Visible};
+use crate::score::{
+    ActivityRule, ComponentSet, Disclosure, HeaderNames, Kept, ScoringPlan, Visible,
+};
 
 /// How leads are scored, and who is told.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Scoring {
     pub member: Option<String>,
     /// Where the API is.
     pub api: ScoreApi,
+    /// Roles that may change how their company counts, where the API is on the data listener.
+    pub configure: BTreeSet<String>,
     /// A score of this age is calculated anew before it is told.
     pub stale_after: Duration,
     /// How often stale scores are looked for.
@@ -42,6 +46,19 @@ pub struct LeadScoring {
     pub plan: Arc<ScoringPlan>,
     /// For those with.
     pub companies: BTreeMap<String, Arc<ScoringPlan>>,
+    /// How all of them are read, one page after the other; `None` where nobody says.
+    pub listing: Option<Listing>,
+}
+
+/// How the CRM lists leads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listing {
+    /// Path and query of the first page, on a route of the resource.
+    pub target: String,
+    /// Where a page links to the next one; without it there is one page.
+    pub next: Option<FieldPath>,
+    /// Where a page says how many leads there are in all.
+    pub total: Option<FieldPath>,
 }
 
 /// Where the scoring API is.
@@ -81,6 +98,12 @@ impl Scoring {
         Some(company.and_then(|company| lead.companies.get(company)).unwrap_or(&lead.plan))
     }
 
+    /// Whether a company has rules of its own.
+    #[must_use]
+    pub fn names(&self, company: &str) -> bool {
+        self.leads.values().any(|lead| lead.companies.contains_key(company))
+    }
+
     /// How much of a score the roles of one caller get together.
     #[must_use]
     pub fn disclosure<'r>(
@@ -95,6 +118,31 @@ impl Scoring {
             Combine::Union => each.min(),
         };
         together.unwrap_or(Disclosure::Withhold)
+    }
+
+    /// What `roles` may know of a score that was kept: how much of it, and what of it is folded.
+    /// `plan` is the one of today.
+    ///
+    /// # Errors
+    /// When the paths multiply beyond what is sensible.
+    pub fn told_of_kept(
+        &self,
+        set: &PolicySet,
+        resource: &str,
+        roles: &[&Role],
+        plan: &ScoringPlan,
+        kept: &Kept,
+    ) -> Result<(Disclosure, ComponentSet), TooComplex> {
+        let Some(resource) = set.resources.get(resource) else {
+            return Ok((Disclosure::Withhold, ComponentSet::ALL));
+        };
+        let sight = Sight::of(set, resource, roles)?;
+        // Where activities stand in the record today, nobody knows where they stood then.
+        let activities =
+            plan.counts_elsewhere() && sees_activities(set, roles, plan.activity_rule())?;
+        let names = roles.iter().map(|role| role.name.as_str());
+        let disclosure = self.disclosure(names, resource.combine);
+        Ok((disclosure, kept.folded(activities, |path| sight.sees(path))))
     }
 
     /// What `roles` may know of the scores that `plan` makes of `resource`. Worth keeping: it

@@ -125,6 +125,26 @@ impl PathTemplate {
         written.next().is_none().then_some(found)
     }
 
+    /// The path with `value` in place of the one parameter, which stands at the end. `None` for any
+    /// other template.
+    pub(super) fn with_value(&self, value: &str) -> Option<String> {
+        let is_literal = |segment: &Segment| matches!(segment, Segment::Literal(_));
+        let (last, before) = self.segments.split_last()?;
+        if !before.iter().all(is_literal) {
+            return None;
+        }
+        let Segment::Parameter { prefix, suffix, .. } = last else { return None };
+        let mut path = String::new();
+        for segment in before {
+            if let Segment::Literal(text) = segment {
+                path.push('/');
+                path.push_str(text);
+            }
+        }
+        let slash = if self.text.ends_with('/') { "/" } else { "" };
+        Some(format!("{path}/{prefix}{value}{suffix}{slash}"))
+    }
+
     /// The last segment, where it is fixed text.
     pub(super) fn file_name(&self) -> Option<&str> {
         match self.segments.last()? {

@@ -155,6 +155,31 @@ impl RouteTable {
         }
     }
 
+    /// Where the record of `resource` with this id is read, and the route that reads it. `None` where
+    /// no route of the resource reads a record by its id alone, or where no path can name the id.
+    #[must_use]
+    pub fn record_by_id(&self, resource: &str, id: &str) -> Option<(CanonicalPath, GovernedRoute)> {
+        let encoded = percent_encoding::utf8_percent_encode(id, OF_PATHS).to_string();
+        let path = self.reading_routes(resource).find_map(|route| {
+            let declared = route.declared()?;
+            declared.records.means_one_value().then(|| route.path().with_value(&encoded))?
+        })?;
+        let path = CanonicalPath::parse(path).ok()?;
+        match self.find(&Method::GET, &path) {
+            Match::Governed(found)
+                if found.resource.name == resource
+                    && found.record_id(&path).as_deref() == Some(id) =>
+            {
+                Some((path, found))
+            }
+            Match::Governed(_)
+            | Match::Passthrough { .. }
+            | Match::MethodNotDeclared { .. }
+            | Match::Suspicious { .. }
+            | Match::Unmatched => None,
+        }
+    }
+
     /// The id that a `Location` tells: that of the record of `resource` whose route it is, if it
     /// is one. The host is not looked at, for CRMs name themselves by what they know.
     #[must_use]
@@ -172,6 +197,10 @@ impl RouteTable {
         route.path().ends_in_parameter().then(|| route.record_id(&path)).flatten()
     }
 }
+
+/// Everything that cannot stand in a segment of a path as it is.
+const OF_PATHS: &percent_encoding::AsciiSet =
+    &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A segment as the CRM reads it.
 fn decoded(segment: &str) -> String {

@@ -13,9 +13,11 @@ use super::governance::Governance;
 use super::passthrough::OpenCall;
 use super::refused::Refused;
 use super::request_head;
+use super::score_call::Wanted;
 use crate::deed::Acting;
 use crate::event::Causation;
 use crate::identity::{Arrival, Principal, ShownCertificate, Unidentified};
+use crate::policy::scoring::ScoreApi;
 use crate::policy::set::Unmatched;
 use crate::policy::{CanonicalPath, GovernedRoute, InForce, Match};
 use crate::telemetry::{Exchange, Refusal};
@@ -26,6 +28,8 @@ pub(super) enum Admitted {
     Open(Box<OpenCall>),
     /// Under policies.
     Governed(Box<Call>),
+    /// A question about scores, which Fieldgate answers itself.
+    Scores(Box<Call>, Wanted),
 }
 
 /// A request of a known caller on a governed route. Only [`admit`] makes one.
@@ -82,6 +86,16 @@ pub(super) async fn admit(
     exchange.policy_revision = Some(policies.revision.as_str().into());
 
     let arrival = arrival(head, &connection);
+    if let Some(wanted) = score_question(&policies, &path) {
+        exchange.route = Some(wanted.template().into());
+        let principal = identify(gate, &arrival, connection.acting, &path, exchange).await?;
+        let roles = known_roles(&policies, &principal)?;
+        request_head::check_governed(head)?;
+        let tenant = principal.tenant.clone();
+        let causation = connection.acting.map(|acting| acting.causation);
+        let call = Call { policies, route: None, path, tenant, roles, causation };
+        return Ok(Admitted::Scores(Box::new(call), wanted));
+    }
     let found = policies.snapshot.routes().find(&head.method, &path);
     let route = match found {
         Match::Passthrough { template } => {
@@ -106,15 +120,7 @@ pub(super) async fn admit(
     };
     let principal = identify(gate, &arrival, connection.acting, &path, exchange).await?;
     *farewell = gate.identifier().farewell(&head.method, path.as_str(), &arrival);
-    let roles: Vec<String> = principal
-        .roles
-        .iter()
-        .filter(|role| policies.snapshot.set().roles.contains_key(*role))
-        .cloned()
-        .collect();
-    if roles.is_empty() {
-        return Err(Refusal::NoKnownRole.into());
-    }
+    let roles = known_roles(&policies, &principal)?;
     if route.is_none() && policies.snapshot.set().global.unmatched == Unmatched::Deny {
         return Err(Refusal::NoRoute.into());
     }
@@ -122,6 +128,28 @@ pub(super) async fn admit(
     let tenant = principal.tenant.clone();
     let causation = connection.acting.map(|acting| acting.causation);
     Ok(Admitted::Governed(Box::new(Call { policies, route, path, tenant, roles, causation })))
+}
+
+/// What a path asks for of scores, where the policies have that answered here.
+fn score_question(policies: &InForce<Governance>, path: &CanonicalPath) -> Option<Wanted> {
+    let scoring = policies.snapshot.set().scoring.as_ref()?;
+    let wanted = (scoring.api == ScoreApi::Data).then(|| Wanted::of(path))??;
+    // Refreshes are the operator's.
+    (wanted != Wanted::Refresh).then_some(wanted)
+}
+
+/// The caller's roles that the policies know, sorted; one at least.
+fn known_roles(
+    policies: &InForce<Governance>,
+    principal: &Principal,
+) -> Result<Vec<String>, Refused> {
+    let known = &policies.snapshot.set().roles;
+    let roles: Vec<String> =
+        principal.roles.iter().filter(|role| known.contains_key(*role)).cloned().collect();
+    if roles.is_empty() {
+        return Err(Refusal::NoKnownRole.into());
+    }
+    Ok(roles)
 }
 
 fn arrival<'a>(head: &'a RequestHeader, connection: &Connection<'a>) -> Arrival<'a> {

@@ -25,12 +25,17 @@ use super::masking::{AnswerFilter, filter_limits, reason};
 use super::recording::{Answered, Recorded, Recording};
 use super::refused::Refused;
 use super::response_head::{self, Body, Dressing};
+use super::score_keeping::Occasion;
 use super::scorer::Scorer;
 use super::sightings::Sightings;
 use super::upstream::Answer;
 use crate::audit::Outcome;
 use crate::fail_point;
-use crate::telemetry::{EventsRecorded, Refusal, Stage, WriteMoment, WriteUnrecorded};
+use crate::policy::GovernedRoute;
+use crate::score_history::{Cause, LeadKey};
+use crate::telemetry::{
+    EventsRecorded, LeadsScored, Refusal, ScoreLookedUp, Stage, WriteMoment, WriteUnrecorded,
+};
 
 /// Most bytes read of a body that nobody will see, to keep its connection.
 const MOST_DISCARDED: usize = 64 * 1024;
@@ -76,6 +81,7 @@ impl Delivery<'_> {
             return Err(refuse(reason));
         }
 
+        self.forget_score(status);
         let is_head = self.session.req_header().method == Method::HEAD;
         let has_no_body = is_head
             || status == StatusCode::NO_CONTENT
@@ -124,7 +130,7 @@ impl Delivery<'_> {
             Ok(Held::Whole(body)) => {
                 let raw = std::mem::take(&mut self.raw);
                 let passed = passed(&mut filter);
-                self.look_back(&mut filter);
+                self.look_back(&mut filter, status);
                 let seen = self.conclude(response, Some(&raw), passed).await;
                 self.send_whole(response, body, &answer).await?;
                 self.saw(seen);
@@ -137,9 +143,10 @@ impl Delivery<'_> {
                     self.conclude(response, None, Vec::new()).await;
                     return Err(refuse(Refusal::UpstreamTooLarge));
                 }
+                self.last_known(&mut filter).await;
                 let streamed = self.stream(response, beginning, &mut filter, &mut answer).await;
                 self.count(&filter);
-                self.look_back(&mut filter);
+                self.look_back(&mut filter, status);
                 // One that broke off does not tell which records it was about.
                 let passed = if streamed.is_ok() { passed(&mut filter) } else { Vec::new() };
                 // Until here a watched write counts as one whose outcome is not known.
@@ -161,7 +168,7 @@ impl Delivery<'_> {
         let keeps = self.gate.recorder().is_some()
             && (self.recording.is_some() || snapshot.remembers(resource));
         let now = OffsetDateTime::now_utc();
-        let activities = self.gate.activities();
+        let activities = self.gate.scores().activities();
         let is_list =
             route.resource.routes.get(route.route).is_some_and(|it| !it.records.means_one_value());
         let scorer = snapshot.score_terms(resource, tenant, &call.roles).map(|terms| {
@@ -175,14 +182,87 @@ impl Delivery<'_> {
     }
 
     /// What was made of the records that passed, for the head and for later.
-    fn look_back(&mut self, filter: &mut StreetFilter) {
+    fn look_back(&mut self, filter: &mut StreetFilter, status: StatusCode) {
         let Some(collector) = filter.observer().as_mut() else { return };
+        let Some(route) = &self.call.route else { return };
+        let keeper = self.gate.scores();
         if let Some(sightings) = collector.sightings() {
-            sightings.note(self.gate.activities(), self.call.tenant.as_deref());
+            let leads = sightings.leads().to_owned();
+            let seen = sightings.take(self.call.tenant.as_deref());
+            keeper.saw(seen, || self.occasion(route, leads, Cause::Activity, status));
         }
-        if let Some(scorer) = collector.scorer() {
-            self.scores = scorer.headers();
+        let Some(scorer) = collector.scorer() else { return };
+        self.scores = scorer.headers();
+        let resource = route.resource.name.as_str();
+        let (qualities, elapsed) = (scorer.qualities().by_word(), scorer.elapsed());
+        LeadsScored { resource, qualities, elapsed }.emit(self.gate.telemetry());
+        let is_read = self.session.req_header().method.is_safe();
+        let cause = if is_read { Cause::Read } else { Cause::Write };
+        let occasion = self.occasion(route, resource.to_owned(), cause, status);
+        keeper.keep(occasion, scorer.take_made());
+    }
+
+    fn occasion(
+        &self,
+        route: &GovernedRoute,
+        resource: String,
+        cause: Cause,
+        status: StatusCode,
+    ) -> Occasion {
+        Occasion {
+            policies: Arc::clone(&self.call.policies),
+            tenant: self.call.tenant.clone(),
+            resource,
+            cause,
+            method: self.session.req_header().method.as_str().to_owned(),
+            route: Arc::clone(&route.template),
+            status: status.as_u16(),
+            actor: self.begun.exchange.user_id().map(ToOwned::to_owned),
+            correlation_id: self.begun.correlation.as_str().to_owned(),
+            traceparent: Some(self.begun.trace.traceparent()),
+            causation: self.call.causation,
         }
+    }
+
+    /// A lead that was deleted has no score.
+    fn forget_score(&self, status: StatusCode) {
+        let Some(route) = self.call.route.as_ref().filter(|_| status.is_success()) else { return };
+        if self.session.req_header().method != Method::DELETE
+            || !self.call.policies.snapshot.scores(&route.resource.name)
+        {
+            return;
+        }
+        if let Some(lead) = route.record_id(&self.call.path) {
+            let resource = route.resource.name.clone();
+            let tenant = self.call.tenant.clone().unwrap_or_default();
+            self.gate.scores().history().forget(&LeadKey { tenant, resource, lead });
+        }
+    }
+
+    /// The last known score of the one lead that is about to be streamed: its head is sent before
+    /// the record has ended.
+    async fn last_known(&mut self, filter: &mut StreetFilter) {
+        let Some(route) = &self.call.route else { return };
+        let scorer = filter.observer().as_mut().and_then(Collector::scorer);
+        if scorer.is_none_or(|scorer| scorer.is_list()) {
+            return;
+        }
+        let Some(lead) = route.record_id(&self.call.path) else { return };
+        let resource = route.resource.name.clone();
+        let tenant = self.call.tenant.clone().unwrap_or_default();
+        let key = LeadKey { tenant, resource, lead };
+        let last = self.gate.scores().history().last(&key).await;
+        let Ok((score, found)) = last else { return };
+        ScoreLookedUp { found: found.word() }.emit(self.gate.telemetry());
+        let Some(score) = score else { return };
+        let call = self.call;
+        self.scores = call.policies.snapshot.last_known_headers(
+            &route.resource.name,
+            call.tenant.as_deref(),
+            &call.roles,
+            &score,
+            OffsetDateTime::now_utc(),
+        );
     }
 
     /// Concludes a watched write. The records of any other answer come back.

@@ -182,7 +182,7 @@ async fn abandon(gate: &Gate, recording: Option<Recording>, failure: &Failure) {
 }
 
 /// Reads the whole request body, bounded in size and time.
-async fn read_body(
+pub(super) async fn read_body(
     gate: &Gate,
     session: &mut ServerSession,
     held: &mut Share,

@@ -137,7 +137,8 @@ fn stopped(reason: Refusal) -> Stopped {
         | Refusal::MaskedValueWriteback
         | Refusal::OracleParam
         | Refusal::CredentialsMissing
-        | Refusal::CredentialsInvalid => StoppedBy::Role,
+        | Refusal::CredentialsInvalid
+        | Refusal::ScoreWithheld => StoppedBy::Role,
         Refusal::BadPath
         | Refusal::MalformedRequest
         | Refusal::MethodOverride
@@ -151,7 +152,10 @@ fn stopped(reason: Refusal) -> Stopped {
         | Refusal::RequestEncoded
         | Refusal::RequestNotJson
         | Refusal::RequestJsonInvalid
-        | Refusal::RequestFormInvalid => StoppedBy::Request,
+        | Refusal::RequestFormInvalid
+        | Refusal::ScoreRequestInvalid
+        | Refusal::NoSuchLead
+        | Refusal::ScoringRefused => StoppedBy::Request,
         Refusal::UpstreamConnect => StoppedBy::Connect,
         Refusal::UpstreamConnectTimeout
         | Refusal::UpstreamFirstByteTimeout

@@ -12,7 +12,6 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 
 use super::account;
-use super::activities::ObservedActivities;
 use super::admit::{self, Admitted, Connection};
 use super::budget::Budget;
 use super::call::{self, Failure};
@@ -25,6 +24,9 @@ use super::passthrough::OpenCall;
 use super::recording::Recorder;
 use super::refused::Refused;
 use super::request_head::Forwarding;
+use super::score_desk::Configure;
+use super::score_keeping::ScoreKeeper;
+use super::score_street;
 use super::unwind::{Panicked, caught};
 use super::upstream::Crm;
 use crate::audit::Ledger;
@@ -40,13 +42,17 @@ pub struct GateParts {
     /// Recognises callers.
     pub identifier: Identifier,
     /// The way to the CRM.
-    pub crm: Crm,
+    pub crm: Arc<Crm>,
     /// Bounds on requests.
     pub limits: Limits,
     /// The header that carries the correlation id.
     pub correlation_header: HeaderName,
     /// Records watched writes; `None` where no events are wanted.
     pub recorder: Option<Recorder>,
+    /// Keeps scores.
+    pub scores: ScoreKeeper,
+    /// Puts scoring rules in force that clients send.
+    pub configure: Option<Configure>,
     /// Where exchanges are accounted for.
     pub telemetry: Telemetry,
     /// Where it is kept who was shown what.
@@ -58,7 +64,6 @@ pub struct Gate {
     parts: GateParts,
     requests: Budget,
     held_bytes: Budget,
-    activities: Arc<ObservedActivities>,
 }
 
 impl Gate {
@@ -67,7 +72,7 @@ impl Gate {
     pub fn new(parts: GateParts) -> Self {
         let requests = Budget::new(parts.limits.requests);
         let held_bytes = Budget::new(parts.limits.held_total);
-        Self { parts, requests, held_bytes, activities: Arc::default() }
+        Self { parts, requests, held_bytes }
     }
 
     /// The file with the roots that the CRM's certificate is checked against.
@@ -79,7 +84,8 @@ impl Gate {
     /// What the CRM goes by in `Host`, for requests that name no host of their own.
     #[must_use]
     pub fn upstream_host(&self) -> http::HeaderValue {
-        self.parts.crm.authority()
+        let authority = self.parts.crm.authority();
+        authority.unwrap_or(http::HeaderValue::from_static("localhost"))
     }
 
     pub(super) fn policies(&self) -> &PolicyStore<Governance> {
@@ -102,12 +108,16 @@ impl Gate {
         &self.parts.correlation_header
     }
 
-    pub(super) fn ledger(&self) -> Option<&Ledger> {
-        self.parts.ledger.as_ref()
+    pub(super) fn scores(&self) -> &ScoreKeeper {
+        &self.parts.scores
     }
 
-    pub(super) fn activities(&self) -> &Arc<ObservedActivities> {
-        &self.activities
+    pub(super) fn configure(&self) -> Option<Configure> {
+        self.parts.configure.clone()
+    }
+
+    pub(super) fn ledger(&self) -> Option<&Ledger> {
+        self.parts.ledger.as_ref()
     }
 
     pub(super) fn recorder(&self) -> Option<&Recorder> {
@@ -186,6 +196,11 @@ impl Gate {
             Admitted::Governed(admitted) => {
                 Box::pin(call::run(self, &mut session.downstream_session, begun, &admitted))
                     .await?;
+                Ok(Passage::Answered)
+            }
+            Admitted::Scores(asked, wanted) => {
+                let session = &mut session.downstream_session;
+                Box::pin(score_street::run(self, session, begun, &asked, &wanted)).await?;
                 Ok(Passage::Answered)
             }
             Admitted::Open(open) => Ok(Passage::Open(open)),

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::{HeaderName, HeaderValue, Method};
 use moka::Equivalent;
 use moka::sync::Cache;
+use time::OffsetDateTime;
 
 use super::collector::{Collector, WatchList};
 use super::masking::{AnswerFilter, Masks};
@@ -19,10 +21,10 @@ use crate::json::path::FieldPath;
 use crate::mask::{KeyRing, Masker, NonceSequence, Strategy};
 use crate::policy::plan::{Interest, MaskSlot, Plan, Purpose, Scope, folded};
 use crate::policy::query::QueryRules;
-use crate::policy::scoring::Told;
+use crate::policy::scoring::{Listing, Told};
 use crate::policy::set::Role;
-use crate::policy::{GovernedRoute, PolicySet, RouteTable};
-use crate::score::ActivityRule;
+use crate::policy::{CanonicalPath, GovernedRoute, Match, PolicySet, RouteTable};
+use crate::score::{ActivityRule, Rendering, Score};
 use crate::telemetry::Refusal;
 
 /// Most plans kept: a plan is one route for one set of roles and one purpose.
@@ -137,7 +139,8 @@ impl Governance {
                 (name.clone(), Arc::new(WatchList::of(resource, scored)))
             })
             .collect();
-        let findings = too_many_watched(&watched);
+        let mut findings = too_many_watched(&watched);
+        findings.extend(listings_elsewhere(&set, &routes));
         if !findings.is_empty() {
             return Err(findings);
         }
@@ -301,6 +304,44 @@ impl Governance {
         Some(terms)
     }
 
+    /// Whether a resource holds leads.
+    pub(super) fn scores(&self, resource: &str) -> bool {
+        self.set.scoring.as_ref().is_some_and(|scoring| scoring.leads.contains_key(resource))
+    }
+
+    /// A score that was kept, as `roles` may see it. The rules may have changed since, so it is
+    /// folded by what it rested on itself.
+    pub(super) fn kept_rendering<'s>(
+        &self,
+        resource: &str,
+        tenant: Option<&str>,
+        roles: &[String],
+        score: &'s Score,
+    ) -> Option<Rendering<'s>> {
+        let scoring = self.set.scoring.as_ref()?;
+        let plan = scoring.plan(resource, tenant)?;
+        let known: Vec<&Role> =
+            roles.iter().filter_map(|role| self.set.roles.get(role)).map(|role| &**role).collect();
+        let kept = score.keep();
+        let (disclosure, folded) =
+            scoring.told_of_kept(&self.set, resource, &known, plan, &kept).ok()?;
+        Rendering::of(score, disclosure, folded)
+    }
+
+    /// The headers that tell the last known score of a lead.
+    pub(super) fn last_known_headers(
+        &self,
+        resource: &str,
+        tenant: Option<&str>,
+        roles: &[String],
+        score: &Score,
+        now: OffsetDateTime,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let Some(terms) = self.score_terms(resource, tenant, roles) else { return Vec::new() };
+        let rendering = self.kept_rendering(resource, tenant, roles, score);
+        rendering.map_or_else(Vec::new, |rendering| terms.headers(&rendering, Some(now)))
+    }
+
     /// What the records of a resource tell of the activities of leads.
     pub(super) fn activity_paths(
         &self,
@@ -453,6 +494,34 @@ fn too_many_watched(watched: &BTreeMap<String, Arc<WatchList>>) -> Vec<Finding> 
                 .help("let companies score by the same fields, or let fewer rules read fields")
         })
         .collect()
+}
+
+/// Lists of leads that no route of their resource answers.
+fn listings_elsewhere(set: &PolicySet, routes: &RouteTable) -> Vec<Finding> {
+    let leads = set.scoring.iter().flat_map(|scoring| &scoring.leads);
+    let listings = leads.filter_map(|(name, lead)| Some((name, lead.listing.as_ref()?)));
+    let strays = listings.filter(|(name, listing)| lists(routes, name, &listing.target).is_none());
+    let finding = |(name, listing): (&String, &Listing)| {
+        let message = format!("`{}` is on no route that lists records of `{name}`", listing.target);
+        Finding::error("plan::listing", message).help(
+            "declare a `GET` route for it in the resource, or change `listing` in `scoring.yaml`",
+        )
+    };
+    strays.map(finding).collect()
+}
+
+/// The route that answers a target with records of a resource.
+pub(super) fn lists(routes: &RouteTable, resource: &str, target: &str) -> Option<GovernedRoute> {
+    let path = target.split(['?', '#']).next()?;
+    let path = CanonicalPath::parse(path).ok()?;
+    match routes.find(&Method::GET, &path) {
+        Match::Governed(route) if route.resource.name == resource => Some(route),
+        Match::Governed(_)
+        | Match::Passthrough { .. }
+        | Match::MethodNotDeclared { .. }
+        | Match::Suspicious { .. }
+        | Match::Unmatched => None,
+    }
 }
 
 /// What the guard of a write needs, kept together for as long as the write is decided.

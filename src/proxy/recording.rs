@@ -50,6 +50,11 @@ pub struct Recorder {
 pub struct Readers(Arc<ArcSwap<BTreeSet<String>>>);
 
 impl Readers {
+    /// Those that read them now.
+    pub(super) fn now(&self) -> Arc<BTreeSet<String>> {
+        self.0.load_full()
+    }
+
     /// From now on this role reads events too.
     pub fn add(&self, role: &str) {
         self.0.rcu(|roles| {
@@ -301,7 +306,7 @@ impl Recorder {
         detected: Vec<Detected>,
         account: &Account<'_>,
     ) -> Vec<Event> {
-        let readers = self.readers.0.load();
+        let readers = self.readers.now();
         let seen: Vec<(&String, Seen)> =
             readers.iter().map(|role| (role, account.seen_by(role))).collect();
         let time = OffsetDateTime::now_utc();

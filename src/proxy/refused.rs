@@ -38,6 +38,12 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         Refusal::RequestFormInvalid => {
             (S::BAD_REQUEST, "The request body has more than one reading")
         }
+        Refusal::ScoreRequestInvalid => (S::BAD_REQUEST, "The request for scores cannot be read"),
+        Refusal::ScoreWithheld => (S::FORBIDDEN, "Scores are not told here"),
+        Refusal::NoSuchLead => (S::NOT_FOUND, "There is no such lead"),
+        Refusal::ScoringRefused => {
+            (S::UNPROCESSABLE_ENTITY, "The scoring rules are not put in force")
+        }
         Refusal::BadQuery => (S::BAD_REQUEST, "The query has more than one reading"),
         Refusal::CredentialsMissing => (S::UNAUTHORIZED, "Credentials are required"),
         Refusal::CredentialsInvalid => (S::UNAUTHORIZED, "The credentials do not hold"),

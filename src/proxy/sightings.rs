@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use time::OffsetDateTime;
 
-use super::activities::ObservedActivities;
+use crate::event::detect::id_of;
 use crate::score::ScoringPlan;
+use crate::score_history::{LeadKey, SeenActivity};
 
 /// Which watched paths of an activity tell what, by their numbers.
 #[derive(Debug, Clone)]
@@ -25,14 +26,14 @@ pub(super) struct ActivityPaths {
 pub(super) struct Sightings {
     paths: ActivityPaths,
     now: OffsetDateTime,
-    id: Option<Box<[u8]>>,
-    lead: Option<Box<[u8]>>,
+    id: Option<String>,
+    lead: Option<String>,
     at: Option<OffsetDateTime>,
     seen: Vec<Sighting>,
 }
 
 /// The lead, the activity and its time.
-type Sighting = (Box<[u8]>, Box<[u8]>, OffsetDateTime);
+type Sighting = (String, String, OffsetDateTime);
 
 /// Most activities that are noted of one answer.
 const MOST: usize = 10_000;
@@ -47,11 +48,12 @@ impl Sightings {
     }
 
     pub(super) fn see(&mut self, path: usize, is_id: bool, raw: &[u8]) {
+        let id = || std::str::from_utf8(raw).ok().and_then(id_of);
         if is_id {
-            self.id = Some(raw.into());
+            self.id = id();
         }
         if path == self.paths.lead {
-            self.lead = Some(raw.into());
+            self.lead = id();
         }
         if self.paths.at == Some(path) {
             self.at = self.paths.plan.moment(raw);
@@ -67,10 +69,19 @@ impl Sightings {
         }
     }
 
-    /// Notes what was seen, for the scores to come.
-    pub(super) fn note(&mut self, activities: &ObservedActivities, tenant: Option<&str>) {
-        for (lead, id, at) in self.seen.drain(..) {
-            activities.saw(tenant, &self.paths.leads, &lead, &id, at);
-        }
+    /// The resource of the leads.
+    pub(super) fn leads(&self) -> &str {
+        &self.paths.leads
+    }
+
+    /// What was seen, of a company.
+    pub(super) fn take(&mut self, tenant: Option<&str>) -> Vec<SeenActivity> {
+        let (tenant, resource) = (tenant.unwrap_or_default(), &self.paths.leads);
+        let seen = self.seen.drain(..).map(|(lead, activity, at)| SeenActivity {
+            key: LeadKey { tenant: tenant.to_owned(), resource: resource.clone(), lead },
+            activity: activity.into(),
+            at,
+        });
+        seen.collect()
     }
 }

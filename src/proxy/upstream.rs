@@ -82,22 +82,18 @@ impl Crm {
         (Arc::clone(&self.name), self.settings.port)
     }
 
-    /// The name of the CRM with its port, where that is not the usual one.
-    pub(super) fn authority(&self) -> HeaderValue {
-        let usual = if self.settings.tls.is_some() { 443 } else { 80 };
-        let host = &self.settings.host;
-        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-        let named = if self.settings.port == usual {
-            host
-        } else {
-            format!("{host}:{}", self.settings.port)
-        };
-        HeaderValue::try_from(named).unwrap_or(HeaderValue::from_static("localhost"))
-    }
-
     /// The `Host` to send instead of the client's.
     pub(super) fn host_header(&self) -> Option<&HeaderValue> {
         self.host_header.as_ref()
+    }
+
+    /// The `Host` that the CRM goes by.
+    pub(super) fn authority(&self) -> Option<HeaderValue> {
+        let usual = if self.settings.tls.is_some() { 443 } else { 80 };
+        let (host, port) = (self.settings.host.as_str(), self.settings.port);
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        let authority = if port == usual { host } else { format!("{host}:{port}") };
+        HeaderValue::try_from(authority).ok()
     }
 
     /// The file with the roots to trust instead of the system's.

@@ -72,6 +72,15 @@ impl Inputs {
         *self = Self { now: self.now, ..Self::at(time::OffsetDateTime::UNIX_EPOCH) };
     }
 
+    /// Whether two records said the same, as far as a score looks at them, whenever that was.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        (self.present, self.filled, self.filled_money)
+            == (other.present, other.filled, other.filled_money)
+            && (self.status, self.created_at, self.count, self.recent)
+                == (other.status, other.created_at, other.count, other.recent)
+    }
+
     /// Takes the text of a value that was found at the path of `slot`. Where a path finds several,
     /// the first filled one counts; of activities, each.
     pub fn see(&mut self, plan: &ScoringPlan, slot: Slot, text: &[u8]) {

@@ -113,6 +113,22 @@ impl<'s> Rendering<'s> {
         (!self.is_bucket).then_some(self.score.total())
     }
 
+    /// Whether all of the score is told.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.is_bucket && self.folded == ComponentSet::NONE
+    }
+
+    /// Whether two scores look the same here, whenever they were calculated and whatever stands in
+    /// their explanations.
+    #[must_use]
+    pub fn looks_like(&self, other: &Self) -> bool {
+        let numbers = |line: Line<'_>| (line.name, line.weight, line.contribution);
+        self.total() == other.total()
+            && self.quality() == other.quality()
+            && self.lines().map(numbers).eq(other.lines().map(numbers))
+    }
+
     /// What the total means.
     #[must_use]
     pub fn quality(&self) -> Quality {

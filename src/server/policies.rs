@@ -6,12 +6,15 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
+use super::scores::below;
 use crate::admin::{Condition, Readiness};
 use crate::config::EventSink;
 use crate::diagnostic::{Finding, Severity};
 use crate::json::path::FieldPath;
 use crate::mask;
-use crate::policy::{Fingerprint, PolicySet, PolicyStore, ReloadOutcome, Watch, fingerprint};
+use crate::policy::{
+    Checked, Fingerprint, Overlay, PolicySet, PolicyStore, ReloadOutcome, Watch, fingerprint,
+};
 use crate::proxy::Governance;
 use crate::telemetry::{PolicyReloadFailed, PolicyReloaded, Telemetry, rule_name};
 
@@ -33,6 +36,14 @@ pub(super) struct Policies {
     changes: Arc<watch::Sender<u64>>,
     /// Sinks of events, and the role that each sees them as.
     sinks: Arc<[(String, String)]>,
+}
+
+/// A file that may be put into the folder.
+pub(super) struct Prepared {
+    pub(super) file: Overlay,
+    /// What the revision of the folder will be.
+    pub(super) revision: String,
+    pub(super) warnings: Vec<String>,
 }
 
 /// Size and time of the last change of a file; `None` where there is none.
@@ -86,6 +97,44 @@ impl Policies {
         let findings = self.tell(outcome, telemetry);
         self.readiness.set(Condition::PoliciesLoaded, self.is_in_force());
         findings
+    }
+
+    /// The file of a company's scoring with this text, if the whole folder is good with it; else its
+    /// faults, in one line each. `None` where nothing can be called as the company is.
+    pub(super) fn overlay(
+        &self,
+        company: &str,
+        text: String,
+    ) -> Option<Result<Prepared, Vec<String>>> {
+        let file = Overlay::new(&self.folder, company, text)?;
+        let in_force = self.store.current();
+        let keys = in_force.and_then(|in_force| in_force.snapshot.keys());
+        let checked = file.check().and_then(|Checked { set, findings }| {
+            let revision = set.revision.clone();
+            Governance::prepare(set, keys)?;
+            Ok((revision, findings))
+        });
+        let lines = |findings: &[Finding], of: Severity| -> Vec<String> {
+            let of_kind = findings.iter().filter(|finding| finding.severity() == of);
+            of_kind.map(|finding| self.in_one_line(finding)).collect()
+        };
+        Some(match checked {
+            Ok((revision, findings)) => {
+                Ok(Prepared { file, revision, warnings: lines(&findings, Severity::Warning) })
+            }
+            Err(findings) => Err(lines(&findings, Severity::Error)),
+        })
+    }
+
+    /// As [`in_one_line`], with the name of the file below the folder.
+    fn in_one_line(&self, finding: &Finding) -> String {
+        match finding.position() {
+            Some((file, line, column)) => {
+                let file = below(&self.folder, file);
+                format!("{file}:{line}:{column}: {}", finding.message())
+            }
+            None => finding.message().to_owned(),
+        }
     }
 
     fn is_in_force(&self) -> bool {

@@ -10,12 +10,14 @@ use crate::admin::{Condition, Readiness};
 use crate::audit::{self, Ledger, LedgerParts};
 use crate::config::Audit;
 use crate::event::{journal, seen};
-use crate::store::{Fault, Health, Options, Schema, Store, StoreObserver};
+use crate::score_history;
+use crate::store::{Fault, Health, OpenError, Options, Schema, Store, StoreObserver};
 use crate::telemetry::{StoreCommitted, StoreFailed, StoreHealth, Telemetry};
 use crate::workflow::runs;
 
 /// The tables of every room that keeps something.
-const SCHEMAS: &[Schema] = &[journal::SCHEMA, seen::SCHEMA, audit::SCHEMA, runs::SCHEMA];
+const SCHEMAS: &[Schema] =
+    &[journal::SCHEMA, seen::SCHEMA, score_history::SCHEMA, audit::SCHEMA, runs::SCHEMA];
 
 /// Opens the store. Blocks.
 pub(super) fn open(
@@ -23,11 +25,35 @@ pub(super) fn open(
     telemetry: &Telemetry,
     readiness: &Readiness,
 ) -> Result<Store, StartError> {
+    try_open(folder, telemetry, readiness).map_err(|error| refused(&error))
+}
+
+/// Opens the store, unless another process has it.
+pub(super) fn open_own(
+    folder: &Path,
+    telemetry: &Telemetry,
+    readiness: &Readiness,
+) -> Result<Option<Store>, StartError> {
+    match try_open(folder, telemetry, readiness) {
+        Ok(store) => Ok(Some(store)),
+        Err(OpenError::Owned(_)) => Ok(None),
+        Err(error) => Err(refused(&error)),
+    }
+}
+
+fn refused(error: &OpenError) -> StartError {
+    StartError::Settings(vec![format!("`data_dir`: {error}")])
+}
+
+fn try_open(
+    folder: &Path,
+    telemetry: &Telemetry,
+    readiness: &Readiness,
+) -> Result<Store, OpenError> {
     let observer = Observer { telemetry: telemetry.clone(), readiness: readiness.clone() };
     observer.health_changed(Health::Healthy);
     let options = Options { observer: Some(Arc::new(observer)), ..Options::default() };
     Store::open(folder, SCHEMAS, &options)
-        .map_err(|error| StartError::Settings(vec![format!("`data_dir`: {error}")]))
 }
 
 /// Starts the audit ledger in an open store.

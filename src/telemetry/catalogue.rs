@@ -113,6 +113,20 @@ metrics! {
         "Time from a run's start to its end, waits for another attempt included."
     WORKFLOW_BACKLOG Gauge "fieldgate_workflow_backlog" ["status"]
         "Runs that wait, that are under way, and that failed and are still there."
+    SCORES Counter "fieldgate_scores_total" ["resource" "quality"]
+        "Scores of leads calculated, by what they mean."
+    SCORE_CALCULATION Histogram "fieldgate_score_calculation_seconds" ["resource"]
+        "Time to calculate the scores of one answer, once its values are understood."
+    SCORE_CACHE Counter "fieldgate_score_cache_total" ["outcome"]
+        "Times that the last known score of a lead was looked up, by where it was found."
+    SCORES_DROPPED Counter "fieldgate_scores_dropped_total" []
+        "Answers whose scores were told and not kept, because too many waited."
+    SCORED_LEADS Gauge "fieldgate_scored_leads" ["company" "quality"]
+        "Leads whose score is kept, by company and what it means; counted every few seconds."
+    SCORES_REFRESHED Counter "fieldgate_scores_refreshed_total" ["resource" "outcome"]
+        "Leads read from the CRM to score them anew, by what came of it."
+    SCORE_REFRESH_LEFT Gauge "fieldgate_score_refresh_left" ["resource"]
+        "Leads that a refresh has still to read."
     QUEUE_DEPTH Gauge "fieldgate_queue_depth" ["queue"]
         "Entries that wait now."
     QUEUE_CAPACITY Gauge "fieldgate_queue_capacity" ["queue"]
@@ -148,6 +162,17 @@ pub const ADDED_BUCKETS: &[f64] = &[
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
     1.0, 2.5,
 ];
+
+/// From one lead to a list of thousands.
+pub const SCORE_BUCKETS: &[f64] =
+    &[0.000_001, 0.000_005, 0.000_02, 0.000_1, 0.000_5, 0.002, 0.01, 0.05];
+
+/// The values of the `outcome` label of [`SCORE_CACHE`]: found in memory, found in the store, found
+/// nowhere.
+pub const SCORE_PLACES: [&str; 3] = ["hit", "store", "miss"];
+
+/// The value of the `company` label of companies without rules of their own.
+pub const OTHER_COMPANIES: &str = "other";
 
 /// From at once to the last attempt of the usual schedule.
 pub const LAG_BUCKETS: &[f64] =
@@ -224,6 +249,11 @@ pub const LABELS: &[(&str, &str)] = &[
     ("workflow", "A workflow of the policies."),
     ("action", "What an action does, one of the seven."),
     ("status", "`pending`, `running` or `failed`."),
+    ("quality", "`HOT`, `WARM`, `COOL` or `COLD`."),
+    (
+        "company",
+        "A company that has scoring rules of its own, at most 100 of them; all others are `other`.",
+    ),
     ("revision", "The revision of the policies in force."),
     ("queue", "`log`, `spans` or `audit`."),
     ("level", "`error` or `warn`."),

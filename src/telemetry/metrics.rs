@@ -22,6 +22,7 @@ use super::label::{Method, StatusClass};
 use super::open_metrics;
 use super::process::ProcessCollector;
 use super::refusal::Refusal;
+use super::scores::ScoreMetrics;
 use super::touched::Act;
 use super::workflows::WorkflowMetrics;
 use crate::identity::{Asked, AskedOutcome, SourceKind, Unidentified};
@@ -66,6 +67,7 @@ pub(super) struct Metrics {
     store_healthy: IntGaugeVec,
     pub(super) events: EventMetrics,
     pub(super) workflows: WorkflowMetrics,
+    pub(super) scores: ScoreMetrics,
     pub(super) depths: Depths,
     exemplars: Exemplars,
 }
@@ -159,6 +161,19 @@ impl Metrics {
         for moment in WriteMoment::ALL {
             events.unrecorded.with_label_values(&[moment.name()]);
         }
+        let scores = ScoreMetrics {
+            scores: maker.counters(&catalogue::SCORES)?,
+            calculation: maker
+                .histograms(&catalogue::SCORE_CALCULATION, catalogue::SCORE_BUCKETS)?,
+            lookups: maker.counters(&catalogue::SCORE_CACHE)?,
+            dropped: maker.counter(&catalogue::SCORES_DROPPED)?,
+            leads: maker.gauges(&catalogue::SCORED_LEADS)?,
+            refreshed: maker.counters(&catalogue::SCORES_REFRESHED)?,
+            refresh_left: maker.gauges(&catalogue::SCORE_REFRESH_LEFT)?,
+        };
+        for found in catalogue::SCORE_PLACES {
+            scores.lookups.with_label_values(&[found]);
+        }
         let depths = maker.register(Depths::new()?)?;
         maker
             .gauges(&catalogue::BUILD_INFO)?
@@ -228,6 +243,7 @@ impl Metrics {
             store_healthy: maker.gauges(&catalogue::STORE_HEALTHY)?,
             events,
             workflows,
+            scores,
             depths,
             exemplars: Exemplars::default(),
             registry: registry.clone(),

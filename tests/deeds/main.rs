@@ -2,6 +2,16 @@
 //! CRM behind a whole gate.
 
 #![cfg(test)]
+#![allow(
+    clippy::string_slice,
+    clippy::format_push_string,
+    clippy::format_collect,
+    clippy::wrong_self_convention,
+    clippy::inconsistent_struct_constructor,
+    clippy::items_after_statements,
+    clippy::too_many_lines,
+    reason = "short tests matter more here than speed, and a panic is a failure"
+)]
 
 #[allow(dead_code, reason = "shared with other tests, which use the rest")]
 #[path = "../street/canary.rs"]

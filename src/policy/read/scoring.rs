@@ -152,7 +152,7 @@ impl Reader {
 
     /// The id of a company, which is also the name of a folder.
     fn company(&mut self, name: &str, span: Span) -> Option<Named> {
-        if is_role_name(name) && !name.starts_with('.') {
+        if is_company(name) {
             return Some(Named { name: name.to_owned(), origin: self.origin(span) });
         }
         let finding = Finding::error("policy::bad_name", format!("`{name}` cannot name a company"))
@@ -189,6 +189,11 @@ impl Reader {
         let text = self.checker.text(node, what)?;
         self.input(text, node.span).map(|input| input.path().clone())
     }
+}
+
+/// Whether a name can be the id of a company, and of its folder.
+pub(in crate::policy) fn is_company(name: &str) -> bool {
+    is_role_name(name) && !name.starts_with('.')
 }
 
 #[cfg(test)]

@@ -62,6 +62,11 @@ fn the_scrape_is_what_the_catalogue_says() {
     metrics.workflows.actions.with_label_values(&["qualify", "add_note", "retried"]).inc();
     metrics.workflows.duration.with_label_values(&["qualify"]).observe(1.0);
     metrics.workflows.standing.with_label_values(&["pending"]).set(0);
+    metrics.scores.scores.with_label_values(&["lead", "HOT"]).inc();
+    metrics.scores.calculation.with_label_values(&["lead"]).observe(0.0);
+    metrics.scores.leads.with_label_values(&["other", "HOT"]).set(1);
+    metrics.scores.refreshed.with_label_values(&["lead", "scored"]).inc();
+    metrics.scores.refresh_left.with_label_values(&["lead"]).set(1);
 
     let families = metrics.registry.gather();
     let found: BTreeSet<(String, String, String)> = families

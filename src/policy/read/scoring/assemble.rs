@@ -49,7 +49,8 @@ pub(in crate::policy::read) fn assemble(drafts: &Drafts) -> Assembled {
             let plan = assembled.plan(&mut rules, &worths, draft);
             companies.extend(plan.map(|plan| (name.to_owned(), plan)));
         }
-        leads.insert(lead.resource.name.clone(), LeadScoring { plan, companies });
+        let listing = lead.places.listing.as_ref().or(draft.places.listing.as_ref()).cloned();
+        leads.insert(lead.resource.name.clone(), LeadScoring { plan, companies, listing });
     }
     // Several kinds of lead and companies read the same lines.
     for findings in [&mut assembled.faults, &mut assembled.doubts] {
@@ -71,6 +72,7 @@ pub(in crate::policy::read) fn assemble(drafts: &Drafts) -> Assembled {
         list_limit: telling.list_limit,
         member: telling.member.clone(),
         api: telling.api,
+        configure: telling.configure.iter().map(|role| role.name.clone()).collect(),
         stale_after: telling.stale_after,
         refresh_every: telling.refresh_every,
         retention: telling.retention,
@@ -177,7 +179,8 @@ fn unknown_names(drafts: &Drafts, draft: &ScoringDraft, faults: &mut Vec<Finding
         return;
     }
     let roles = || drafts.roles.iter().map(|role| role.named.name.as_str());
-    for (role, _) in &draft.telling.roles {
+    let told = draft.telling.roles.iter().map(|(role, _)| role);
+    for role in told.chain(&draft.telling.configure) {
         if !roles().any(|known| known == role.name) {
             let message = format!("there is no role `{}`", role.name);
             faults.push(

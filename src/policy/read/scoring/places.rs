@@ -3,6 +3,7 @@
 use crate::diagnostic::Finding;
 use crate::policy::read::draft::Named;
 use crate::policy::read::reader::Reader;
+use crate::policy::scoring::Listing;
 use crate::score::{ActivityRule, DateForm, FetchRule, InputPath, Rules, Zone};
 use crate::yaml::{Fields, Node};
 
@@ -20,6 +21,7 @@ pub(super) struct Places {
     zone: Option<Zone>,
     date_forms: Option<Vec<DateForm>>,
     activities: Option<ActivityRule>,
+    pub(super) listing: Option<Listing>,
     /// The resource that activities are counted by, to be known.
     pub(super) activity_resource: Option<Named>,
 }
@@ -61,6 +63,9 @@ impl Reader {
         }
         if let Some(node) = self.optional(fields, "activities") {
             places.activities = self.activities(node, &mut places.activity_resource);
+        }
+        if let Some(node) = self.optional(fields, "listing") {
+            places.listing = self.listing(node);
         }
         places
     }
@@ -186,6 +191,43 @@ impl Reader {
         }))
     }
 
+    /// `{ path: ..., next: ..., total: ... }`
+    fn listing(&mut self, node: &Node) -> Option<Listing> {
+        let mut fields = self.checker.map(node, "`listing`")?;
+        let target = fields.require(&mut self.checker, "path");
+        let target = target.and_then(|node| self.listing_target(node));
+        let mut path = |name| {
+            let node = self.optional(&mut fields, name);
+            node.map(|node| self.path_at(node, &format!("`{name}`")))
+        };
+        let (next, total) = (path("next"), path("total"));
+        fields.finish(&mut self.checker);
+        let next = match next {
+            Some(next) => Some(next?),
+            None => None,
+        };
+        let total = match total {
+            Some(total) => Some(total?),
+            None => None,
+        };
+        Some(Listing { target: target?, next, total })
+    }
+
+    fn listing_target(&mut self, node: &Node) -> Option<String> {
+        let text = self.checker.text(node, "`path`")?;
+        let is_target = is_ready_to_send(text) && !text.contains(['{', '}']);
+        if !is_target {
+            let finding = Finding::error(
+                "policy::bad_listing",
+                format!("`{text}` does not ask for a list of leads"),
+            )
+            .label("a path of the CRM belongs here")
+            .help("write the path and query as the CRM wants them, in an order that stays: `\"/api/v1/leads/?page_size=100&ordering=id\"`");
+            self.report(finding, node.span);
+        }
+        is_target.then(|| text.to_owned())
+    }
+
     fn activity_resource(
         &mut self,
         fields: &mut Fields<'_>,
@@ -201,11 +243,7 @@ impl Reader {
     /// to be sent.
     fn target(&mut self, node: &Node) -> Option<String> {
         let text = self.checker.text(node, "`path`")?;
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`|".contains(&byte);
-        let is_target = text.starts_with('/')
-            && !text.starts_with("//")
-            && text.len() <= LONGEST_TARGET
-            && text.bytes().all(is_plain)
+        let is_target = is_ready_to_send(text)
             && text.matches("{id}").count() == 1
             && text.replacen("{id}", "", 1).bytes().all(|byte| !matches!(byte, b'{' | b'}'));
         if !is_target {
@@ -219,4 +257,13 @@ impl Reader {
         }
         is_target.then(|| text.to_owned())
     }
+}
+
+/// Whether a text is a path and query as they stand in a request.
+fn is_ready_to_send(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`|".contains(&byte);
+    text.starts_with('/')
+        && !text.starts_with("//")
+        && text.len() <= LONGEST_TARGET
+        && text.bytes().all(is_plain)
 }

@@ -23,6 +23,7 @@ pub(super) struct Telling {
     pub(super) list_limit: usize,
     pub(super) member: Option<String>,
     pub(super) api: ScoreApi,
+    pub(super) configure: Vec<Named>,
     pub(super) stale_after: Duration,
     pub(super) refresh_every: Duration,
     pub(super) retention: Duration,
@@ -41,6 +42,7 @@ impl Reader {
                 [("admin", ScoreApi::Admin), ("data", ScoreApi::Data), ("off", ScoreApi::Off)];
             self.word(node, "`api`", &words)
         });
+        let configure = self.optional(fields, "configure").map(|node| self.configurers(node));
         let mut duration = |name, usual| {
             let node = self.optional(fields, name);
             node.and_then(|node| self.duration(node, &format!("`{name}`"))).unwrap_or(usual)
@@ -54,6 +56,7 @@ impl Reader {
             list_limit: list_limit.and_then(|limit| limit.try_into().ok()).unwrap_or(50),
             member,
             api: api.unwrap_or_default(),
+            configure: configure.unwrap_or_default(),
             stale_after,
             refresh_every,
             retention,
@@ -126,6 +129,17 @@ impl Reader {
             disclosures.push((role, disclosure.unwrap_or(Disclosure::Withhold)));
         }
         disclosures
+    }
+
+    /// `configure:`, a list of roles.
+    fn configurers(&mut self, node: &Node) -> Vec<Named> {
+        let Some(nodes) = self.checker.list(node, "`configure`") else { return Vec::new() };
+        let mut roles = Vec::new();
+        for node in nodes {
+            let Some(name) = self.checker.text(node, "a role") else { continue };
+            roles.push(Named { name: name.to_owned(), origin: self.origin(node.span) });
+        }
+        roles
     }
 
     /// A whole number from 0 to `most`.
