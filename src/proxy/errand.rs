@@ -131,7 +131,6 @@ async fn exchange(
 fn stopped(reason: Refusal) -> Stopped {
     let by = match reason {
         Refusal::TenantMismatch
-        | Refusal::ScoreWithheld
         | Refusal::NoRoute
         | Refusal::NoKnownRole
         | Refusal::FieldNotWritable
@@ -148,9 +147,6 @@ fn stopped(reason: Refusal) -> Stopped {
         | Refusal::BodyTooLarge
         | Refusal::HeadTimeout
         | Refusal::BodyTimeout
-        | Refusal::ScoreRequestInvalid
-        | Refusal::NoSuchLead
-        | Refusal::ScoringRefused
         | Refusal::BadQuery
         | Refusal::PreconditionUnknown
         | Refusal::RequestEncoded
