@@ -8,7 +8,7 @@ use std::time::Duration;
 use fieldgate::audit::{AuditEntry, FieldEntry, Kind, Ledger, LedgerParts, Outcome, SCHEMA};
 use fieldgate::config::{Audit, AuditMode, Telemetry as Settings};
 use fieldgate::mask;
-use fieldgate::store::{DATABASE, Options, Store};
+use fieldgate::store::{DATABASE, OpenError, Options, Store};
 use fieldgate::telemetry::{MemoryLog, Telemetry};
 use tempfile::TempDir;
 
@@ -85,7 +85,15 @@ impl Kept {
     /// Opens it as a running gate does.
     fn open(&self) -> (Ledger, Store) {
         let data = self.folder.path().join("data");
-        let store = Store::open(&data, &[SCHEMA], &Options::default()).unwrap();
+        let store = loop {
+            match Store::open(&data, &[SCHEMA], &Options::default()) {
+                Ok(store) => break store,
+                // A program that another test starts has a copy of every open file until it runs, of
+                // the lock that was just given back as well.
+                Err(OpenError::Owned(_)) => std::thread::yield_now(),
+                Err(error) => panic!("{error}"),
+            }
+        };
         let ring = Arc::new(mask::load(Path::new(&self.keys())).unwrap());
         let telemetry = Telemetry::start(&Settings::default(), Box::new(MemoryLog::new())).unwrap();
         let settings = Audit {

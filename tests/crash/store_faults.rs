@@ -108,7 +108,7 @@ async fn a_full_disk_refuses_writes_and_loses_none() {
     let mut shell = Command::new("sh");
     let program = env!("CARGO_BIN_EXE_fieldgate");
     // In blocks of 512 bytes. The signal is ignored, so that writing fails instead.
-    let script = format!("trap '' XFSZ; ulimit -f 512; exec '{program}' \"$@\"");
+    let script = format!("trap '' XFSZ; ulimit -f 2048; exec '{program}' \"$@\"");
     shell.args(["-c", &script, "sh"]);
     let gate = home.start_by(shell, "");
     let (mut acknowledged, mut refused) = (HashSet::new(), HashSet::new());

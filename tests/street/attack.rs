@@ -338,7 +338,7 @@ async fn thoughtful(secret: &'static str) -> Upstream {
                 tokio::time::sleep(Duration::from_millis(25)).await;
             }
             let body = format!(r#"{{"id":7,"status":"new","email":"jo.aaaa@example.com","ssn":"{secret}"}}"#);
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: \"{secret}\"\r\nContent-Length: {}\r\n\r\n", body.len());
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nETag: \"v7\"\r\nContent-Length: {}\r\n\r\n", body.len());
             if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
                 return;
             }

@@ -278,6 +278,11 @@ pub(crate) fn write_gate(
 ) -> PathBuf {
     copy_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"), &folder.join("policies"));
     write_keys(&folder.join("keys.yaml"));
+    let is_own = |part: &str| files.iter().any(|(name, _)| name.starts_with(part));
+    if is_own("policies/resources/") || is_own("policies/scoring.yaml") {
+        // The shipped workflows are about the shipped resources and their scores.
+        std::fs::remove_dir_all(folder.join("policies/workflows")).unwrap();
+    }
     for (name, text) in files {
         let path = folder.join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();

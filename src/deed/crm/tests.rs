@@ -145,11 +145,11 @@ async fn what_is_no_success() {
     let stopped = |by, reason| Some(Stopped { by, reason });
     for (answer, expect) in [
         (
-            (StatusCode::FORBIDDEN, "", stopped(StoppedBy::Role, "field_not_writable")),
+            (StatusCode::FORBIDDEN, "", stopped(StoppedBy::Role, "field_not_editable")),
             (
                 ActionFailure::NotPermitted,
                 false,
-                "the role of the workflow may not do this (field_not_writable)",
+                "the role of the workflow may not do this (field_not_editable)",
             ),
         ),
         (
