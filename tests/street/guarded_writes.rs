@@ -11,6 +11,7 @@ const COLLECTIONS: [&str; 5] = ["leads", "contacts", "deals", "accounts", "activ
 const EVERY_STRATEGY: &str = r#"
 resource: lead
 routes:
+  - { methods: [GET], path: /api/v1/leads/, records: "$.results[*]" }
   - { methods: [GET, PUT, PATCH, DELETE], path: "/api/v1/leads/{id}/", records: "$" }
 fields:
   "$..first_name": { pii: true, mask: hash }
@@ -86,6 +87,7 @@ async fn records_that_go_straight_back_change_nothing() {
         .file("policies/roles/sales_rep.yaml", SEES_MASKS)
         .start()
         .await;
+    assert!(masked.is_ready().await, "{}", masked.logged());
     let one = masked.get("/api/v1/leads/1/").as_role("sales_rep").send().await;
     for mark in ["hash:", "enc:", "token_", "**@", "[REDACTED]"] {
         assert!(one.text().contains(mark), "{mark} {}", one.text());

@@ -139,8 +139,8 @@ async fn without_good_policies_or_keys_nothing_is_answered_until_there_are() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_sees_as_a_role_nobody_declares_is_a_fault_of_the_policies() {
     let upstream = Upstream::scripted(json_answer(&list()), Pace::OnePacket).await;
-    let sink = "events:\n  sinks:\n    - file: { name: trail, role: auditor, path: trail.jsonl }";
-    let gate = gate(&upstream).config(sink).start().await;
+    let sink = "data_dir: data\nevents:\n  sinks:\n    - file: { name: trail, role: auditor, path: trail.jsonl }";
+    let gate = gate(&upstream).file("data/.keep", "").config(sink).start().await;
     assert!(!gate.is_ready().await);
     gate.get(LEADS).as_role("admin").send().await.expect_problem(503, "policy_not_ready");
     let told = "the sink `trail` sees events as `auditor`, a role that no policy declares";
