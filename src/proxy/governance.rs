@@ -146,9 +146,6 @@ impl Governance {
         let mut findings = missing_keys(&set, keys.is_some());
         findings.extend(missing_map(&set, &tokens));
         findings.extend(too_complex(&set));
-        if !findings.is_empty() {
-            return Err(findings);
-        }
         let watched: BTreeMap<String, Arc<WatchList>> = set
             .resources
             .iter()
@@ -157,7 +154,7 @@ impl Governance {
                 (name.clone(), Arc::new(WatchList::of(resource, scored)))
             })
             .collect();
-        let mut findings = too_many_watched(&watched);
+        findings.extend(too_many_watched(&watched));
         findings.extend(listings_elsewhere(&set, &routes));
         if !findings.is_empty() {
             return Err(findings);

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use fieldgate::diagnostic::{count, render};
 use fieldgate::policy;
@@ -138,4 +139,27 @@ fn without_a_configuration_nothing_is_said_of_keys() {
     let folder = folder(&[("resources/lead.yaml", &keyed), ("roles/viewer.yaml", "role: viewer")]);
     let ran = check(&["check", "--strict", argument(folder.path())], 0, "");
     assert!(ran.out.starts_with("no findings: 1 resource, 1 role, 1 route, "), "{ran:?}");
+}
+
+/// What only shows when the policies are made ready for requests is found without keys as well.
+#[test]
+fn a_list_of_leads_that_no_route_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["", "resources", "roles"] {
+        fs::create_dir_all(folder.path().join(part)).unwrap();
+        for entry in fs::read_dir(Path::new("policies").join(part)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                let name = path.file_name().unwrap();
+                fs::copy(&path, folder.path().join(part).join(name)).unwrap();
+            }
+        }
+    }
+    check(&["check", argument(folder.path())], 0, "");
+    let scoring = folder.path().join("scoring.yaml");
+    let text = fs::read_to_string(&scoring).unwrap();
+    fs::write(&scoring, text.replace("/api/v1/leads/?page_size", "/api/v1/people/?page_size"))
+        .unwrap();
+    let ran = check(&["check", argument(folder.path())], 1, "");
+    assert!(ran.out.contains("plan::listing"), "{ran:?}");
 }
