@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -79,7 +80,12 @@ impl Story {
 
     /// Writes until the gate is dead.
     async fn round(&mut self, round: usize, faults: &str) {
-        let mut gate = self.home.start(faults);
+        let program = Command::new(env!("CARGO_BIN_EXE_fieldgate"));
+        let Some(mut gate) = self.home.try_start(program, faults) else {
+            // What the round before had left to deliver killed it before it listened.
+            assert!(!faults.is_empty(), "the gate ended before it listened");
+            return;
+        };
         let mut tasks = Vec::new();
         for writer in 0..WRITERS {
             let (data, acknowledged) = (gate.data, Arc::clone(&self.acknowledged));
