@@ -105,7 +105,7 @@ fn setting(name: &str, default: usize) -> usize {
 
 fn way(name: &'static str, events: &str, path: &'static str, crm: SocketAddr) -> Way {
     let folder = tempfile::tempdir().unwrap();
-    let home = Home::new(folder.path(), crm, events);
+    let home = Home::new(folder.path(), crm, events).without_workflows();
     let global = folder.path().join("policies/global.yaml");
     let mut text = std::fs::read_to_string(&global).unwrap();
     text.push_str("  - { methods: [GET, PATCH], path: \"/open/{*rest}\" }\n");

@@ -40,8 +40,6 @@ impl Home {
     pub(crate) fn new(folder: &Path, crm: SocketAddr, events: &str) -> Self {
         let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
         copy_folder(&policies, &folder.join("policies"));
-        // They read events in roles of their own, and what these see would be in the store too.
-        std::fs::remove_dir_all(folder.join("policies/workflows")).unwrap();
         let token = |role: &str| {
             let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(format!("demo-{role}")));
             format!(
@@ -64,6 +62,13 @@ impl Home {
         std::fs::write(folder.join("fieldgate.yaml"), config).unwrap();
         std::fs::create_dir_all(folder.join("data")).unwrap();
         Self { folder: folder.to_owned() }
+    }
+
+    /// Workflows read events in roles of their own, and what these see would be in the store too.
+    #[allow(dead_code, reason = "not everybody who includes this file goes without them")]
+    pub(crate) fn without_workflows(self) -> Self {
+        std::fs::remove_dir_all(self.folder.join("policies/workflows")).unwrap();
+        self
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {

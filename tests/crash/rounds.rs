@@ -74,7 +74,7 @@ impl Story {
     async fn begin() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let crm = Crm::start(folder.path()).await;
-        let home = Home::new(folder.path(), crm.address, SINK);
+        let home = Home::new(folder.path(), crm.address, SINK).without_workflows();
         Self { folder, crm, home, acknowledged: Arc::default() }
     }
 

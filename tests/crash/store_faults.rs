@@ -16,7 +16,7 @@ const EVENTS: &str =
 async fn story(events: &str) -> (TempDir, Crm, Home) {
     let folder = tempfile::tempdir().unwrap();
     let crm = Crm::start(folder.path()).await;
-    let home = Home::new(folder.path(), crm.address, events);
+    let home = Home::new(folder.path(), crm.address, events).without_workflows();
     (folder, crm, home)
 }
 
