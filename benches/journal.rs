@@ -3,7 +3,8 @@
 //!
 //! Each gate is a process of its own, the CRM answers at once, and clients keep their connections.
 //! `sink` has a file sink beside the journal, so it makes and syncs every delivery as well.
-//! `FIELDGATE_BENCH_ROUNDS` and `FIELDGATE_BENCH_SECONDS` make it longer.
+//! `FIELDGATE_BENCH_ROUNDS` and `FIELDGATE_BENCH_SECONDS` make it longer; `-- "writes, 64"` runs that
+//! part alone.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up must stop")]
 #![allow(clippy::expect_used, reason = "the same")]
@@ -64,12 +65,17 @@ async fn run() {
         way("journal on", "events: { source: /bench }\n", governed, crm),
         way("journal, sink", sink, governed, crm),
     ];
+    let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     println!("{rounds} rounds of {seconds} s for each way, interleaved; medians of the rounds");
     let seconds = Duration::from_secs(seconds as u64);
     for (what, method) in [("writes", "PATCH"), ("reads", "GET")] {
         for clients in CLIENTS {
+            let title = format!("{what}, {clients} clients");
+            if !only.iter().all(|part| title.contains(part)) {
+                continue;
+            }
             println!(
-                "\n{what}, {clients} clients\n{:<14} {:>9} {:>8} {:>10} {:>10} {:>9} {:>9}",
+                "\n{title}\n{:<14} {:>9} {:>8} {:>10} {:>10} {:>9} {:>9}",
                 "", "1/s", "of off", "p50", "p99", "fsyncs/s", "fsyncs/1"
             );
             let mut figures: Vec<Vec<Figures>> = ways.iter().map(|_| Vec::new()).collect();

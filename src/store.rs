@@ -147,14 +147,15 @@ impl Store {
     }
 
     /// Queues work at once and resolves when it is on disk, or is known not to be acknowledged.
-    /// Dropping the future does not take the work back.
+    /// Dropping the future does not take the work back. Where the work of another fails in the same
+    /// group, it is undone with it and runs again.
     ///
     /// [`StoreError::NotCommitted`] means that nobody knows: after a failed fsync the work may still
     /// turn up when the file is opened again.
     pub fn commit<T, F>(&self, work: F) -> impl Future<Output = Result<T, StoreError>> + use<T, F>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        F: FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let answer = move |outcome| {
@@ -172,7 +173,7 @@ impl Store {
     pub fn commit_blocking<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        F: FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = std::sync::mpsc::sync_channel(1);
         let answer = move |outcome| {
@@ -187,7 +188,7 @@ impl Store {
     /// queue is taken it is dropped and counted.
     pub fn commit_soon<F>(&self, work: F)
     where
-        F: FnOnce(&Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
+        F: FnMut(&Transaction<'_>) -> rusqlite::Result<()> + Send + 'static,
     {
         self.inner.shared.push_soon(Box::new(Work::new(work, drop)));
     }

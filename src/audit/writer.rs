@@ -166,7 +166,7 @@ impl Writer {
     fn in_transaction<T: Send + 'static>(
         &self,
         seal: Option<Seal>,
-        work: impl FnOnce(&Transaction<'_>, Option<&Seal>) -> rusqlite::Result<T> + Send + 'static,
+        mut work: impl FnMut(&Transaction<'_>, Option<&Seal>) -> rusqlite::Result<T> + Send + 'static,
     ) -> (Option<Seal>, Result<T, StoreError>) {
         let seal = Arc::new(seal);
         let lent = Arc::clone(&seal);

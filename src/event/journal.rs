@@ -22,6 +22,7 @@ mod record;
 mod retention;
 pub(crate) mod row;
 mod schema;
+mod since;
 mod sinks;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -9,7 +9,7 @@ use super::health::Fault;
 
 /// Work on its way through the writer.
 pub(super) trait Job: Send {
-    /// Does the work.
+    /// Does the work; once more if what it did was undone.
     fn run(&mut self, transaction: &Transaction<'_>) -> Ran;
 
     /// Says how it went. Success is said only if nothing is passed in.
@@ -35,7 +35,7 @@ pub(super) struct Work<T, F, A> {
 
 impl<T, F, A> Work<T, F, A>
 where
-    F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    F: FnMut(&Transaction<'_>) -> rusqlite::Result<T>,
     A: FnOnce(Result<T, StoreError>),
 {
     pub(super) fn new(work: F, answer: A) -> Self {
@@ -46,13 +46,13 @@ where
 impl<T, F, A> Job for Work<T, F, A>
 where
     T: Send,
-    F: FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send,
+    F: FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send,
     A: FnOnce(Result<T, StoreError>) + Send,
 {
     fn run(&mut self, transaction: &Transaction<'_>) -> Ran {
-        let Some(work) = self.closure.take() else { return Ran::Undone };
-        // What the work left half done in the file is undone by the caller; its own captures are
-        // gone with the unwinding.
+        let Some(work) = &mut self.closure else { return Ran::Undone };
+        // What the work left half done in the file is undone by the caller. Its captures are its own,
+        // and nothing else is built on them.
         let outcome = match catch_unwind(AssertUnwindSafe(|| work(transaction))) {
             Ok(outcome) => outcome.map_err(StoreError::Work),
             Err(_) => Err(StoreError::Panicked),
@@ -71,6 +71,8 @@ where
 
     fn answer(&mut self, instead: Option<StoreError>) {
         let Some(answer) = self.answer.take() else { return };
+        // Whoever is answered has back what the work held.
+        self.closure = None;
         let outcome = match (self.outcome.take(), instead) {
             // Its own failure says more than that of the group.
             (Some(Err(own)), _) => Err(own),

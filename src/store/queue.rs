@@ -1,7 +1,7 @@
 //! The bounded queue between everybody who has work and the one writer.
 //!
-//! Pushing never waits: what does not fit is refused. The writer takes all that waits at once, and
-//! does not linger: the fsync of one group is the time in which the next one gathers.
+//! Pushing never waits: what does not fit is refused. The writer takes all that waits at once: the
+//! fsync of one group is the time in which the next one gathers.
 
 use std::fmt;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

@@ -281,7 +281,7 @@ async fn work_may_hold_the_last_clone_of_the_store() {
     let store = open(&folder);
     let last = store.clone();
     let done = store.commit(move |transaction| {
-        drop(last);
+        let _held = &last;
         insert(transaction, 1)
     });
     drop(store);

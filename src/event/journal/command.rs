@@ -6,6 +6,7 @@ use rusqlite::{Connection, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::since::first_since;
 use super::{moment, sinks};
 
 /// Which events.
@@ -20,13 +21,19 @@ pub enum Chosen {
 }
 
 impl Chosen {
-    /// As parameters: an id or nothing, a time or nothing.
-    fn parameters(self) -> (Option<String>, Option<i64>) {
-        match self {
-            Self::All => (None, None),
-            Self::Event(id) => (Some(id.to_string()), None),
-            Self::Since(time) => (None, Some(moment::to_file(time))),
-        }
+    /// As parameters: an id or nothing, a time or nothing, and a position before all of them.
+    fn parameters(
+        self,
+        transaction: &Transaction<'_>,
+    ) -> rusqlite::Result<(Option<String>, Option<i64>, i64)> {
+        Ok(match self {
+            Self::All => (None, None, 0),
+            Self::Event(id) => (Some(id.to_string()), None, 0),
+            Self::Since(time) => {
+                let time = moment::to_file(time);
+                (None, Some(time), first_since(transaction, time)?)
+            }
+        })
     }
 }
 
@@ -38,7 +45,7 @@ pub fn retry(
     sink: Option<&str>,
     now: OffsetDateTime,
 ) -> rusqlite::Result<usize> {
-    let (event, since) = chosen.parameters();
+    let (event, since, first) = chosen.parameters(transaction)?;
     again(transaction, sink, now, |name| {
         transaction.execute(
             "UPDATE journal_deliveries AS d
@@ -47,9 +54,10 @@ pub fn retry(
              WHERE d.sink = ?1 AND d.state = 'dead' AND e.position = d.position
                  AND s.name = d.sink
                  AND (?2 IS NULL OR e.id = ?2) AND (?3 IS NULL OR e.time >= ?3)
+                 AND e.position >= ?4
                  AND EXISTS (SELECT 1 FROM journal_views v
                      WHERE v.position = d.position AND v.role IN (s.role, '*'))",
-            (name, &event, since),
+            (name, &event, since, first),
         )
     })
 }
@@ -63,19 +71,20 @@ pub fn replay(
     sink: Option<&str>,
     now: OffsetDateTime,
 ) -> rusqlite::Result<usize> {
-    let (event, since) = chosen.parameters();
+    let (event, since, first) = chosen.parameters(transaction)?;
     again(transaction, sink, now, |name| {
         transaction.execute(
             "INSERT INTO journal_deliveries (position, sink, subject, state, attempts)
              SELECT e.position, s.name, e.subject, 'waiting', 0
              FROM journal_events e, journal_sinks s
              WHERE s.name = ?1 AND (?2 IS NULL OR e.id = ?2) AND (?3 IS NULL OR e.time >= ?3)
+                 AND e.position >= ?4
                  AND EXISTS (SELECT 1 FROM journal_views v
                      WHERE v.position = e.position AND v.role IN (s.role, '*'))
              ON CONFLICT (position, sink) DO UPDATE
              SET state = 'waiting', attempts = 0, due = NULL, settled = NULL
              WHERE state <> 'waiting'",
-            (name, &event, since),
+            (name, &event, since, first),
         )
     })
 }

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::super::{Causation, Message};
+use super::since::first_since;
 use super::{FOR_EVERY_ROLE, moment, row};
 
 /// An event without what it says.
@@ -262,7 +263,8 @@ fn select(
         },
     };
     let (since, until) = (filter.since.map(moment::to_file), filter.until.map(moment::to_file));
-    let asked: [(&str, &str, Option<&dyn ToSql>); 7] = [
+    let first = since.map(|since| first_since(connection, since)).transpose()?;
+    let asked: [(&str, &str, Option<&dyn ToSql>); 8] = [
         ("e.type = :type", ":type", exact.as_ref().map(|one| one as _)),
         (
             "substr(e.type, 1, length(:prefix)) = :prefix",
@@ -276,6 +278,7 @@ fn select(
             ":correlation_id",
             filter.correlation_id.as_ref().map(|one| one as _),
         ),
+        ("e.position >= :first", ":first", first.as_ref().map(|one| one as _)),
         ("e.time >= :since", ":since", since.as_ref().map(|one| one as _)),
         ("e.time < :until", ":until", until.as_ref().map(|one| one as _)),
     ];

@@ -168,9 +168,12 @@ fn add(
         return Ok(());
     }
     let sinks = sinks::active(transaction)?;
+    let mut bytes = 0;
     for event in events {
         let subject = next_of_subject(transaction, event)?;
-        let position = add_event(transaction, intent, event, subject)?;
+        let said: usize = event.views.values().map(|data| data.get().len()).sum();
+        bytes += said + EVENT_BYTES;
+        let position = add_event(transaction, intent, event, subject, said + EVENT_BYTES)?;
         for (role, data) in &event.views {
             transaction
                 .prepare_cached(
@@ -183,6 +186,9 @@ fn add(
             sinks::send(transaction, sink, position, subject, &event.views, now)?;
         }
     }
+    transaction
+        .prepare_cached("UPDATE journal_total SET events = events + ?1, bytes = bytes + ?2")?
+        .execute((events.len(), bytes))?;
     Ok(())
 }
 
@@ -193,14 +199,26 @@ fn next_of_subject(
 ) -> rusqlite::Result<Option<(i64, i64)>> {
     let Some(record) = &event.record else { return Ok(None) };
     let tenant = event.tenant.as_deref().unwrap_or_default();
-    transaction
+    let known: Option<(i64, i64)> = transaction
         .prepare_cached(
-            "INSERT INTO journal_subjects (tenant, resource, record, last) VALUES (?1, ?2, ?3, 1)
-             ON CONFLICT (tenant, resource, record) DO UPDATE SET last = last + 1
-             RETURNING id, last",
+            "SELECT id, last FROM journal_subjects
+             WHERE tenant = ?1 AND resource = ?2 AND record = ?3",
         )?
         .query_row((tenant, &event.resource, record), |row| Ok((row.get(0)?, row.get(1)?)))
-        .map(Some)
+        .optional()?;
+    if let Some((subject, last)) = known {
+        let next = last + 1;
+        transaction
+            .prepare_cached("UPDATE journal_subjects SET last = ?2 WHERE id = ?1")?
+            .execute((subject, next))?;
+        return Ok(Some((subject, next)));
+    }
+    let subject = transaction
+        .prepare_cached(
+            "INSERT INTO journal_subjects (tenant, resource, record, last) VALUES (?1, ?2, ?3, 1)",
+        )?
+        .insert((tenant, &event.resource, record))?;
+    Ok(Some((subject, 1)))
 }
 
 fn add_event(
@@ -208,8 +226,8 @@ fn add_event(
     intent: &Intent,
     event: &Event,
     subject: Option<(i64, i64)>,
+    bytes: usize,
 ) -> rusqlite::Result<i64> {
-    let said: usize = event.views.values().map(|data| data.get().len()).sum();
     let mut insert = transaction.prepare_cached(
         "INSERT INTO journal_events (id, type, resource, record, subject, sequence, time, tenant,
              actor, correlation_id, traceparent, policy_revision, cause_run, cause_depth, write,
@@ -234,6 +252,6 @@ fn add_event(
         ":cause_run": intent.causation.map(|causation| causation.run.to_string()),
         ":cause_depth": intent.causation.map(|causation| causation.depth),
         ":write": intent.id.to_string(),
-        ":bytes": said + EVENT_BYTES,
+        ":bytes": bytes,
     })
 }

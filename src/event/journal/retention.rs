@@ -1,8 +1,10 @@
 //! Letting go of what every sink has.
 
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, Transaction};
 use time::OffsetDateTime;
+use uuid::{NoContext, Timestamp, Uuid};
 
+use super::since::first_since;
 use super::{Journal, JournalError, moment};
 
 /// Events or writes that one transaction deletes: few enough that nobody waits long for it.
@@ -79,20 +81,14 @@ fn ripe(
     let held: i64 =
         connection.query_row("SELECT bytes FROM journal_total", [], |row| row.get(0))?;
     let mut excess = held.saturating_sub(i64::try_from(bytes).unwrap_or(i64::MAX));
-    // Positions are in the order of their times but for a little.
-    let too_old: Option<i64> = connection
-        .query_row("SELECT max(position) FROM journal_events WHERE time < ?1", [before], |row| {
-            row.get(0)
-        })
-        .optional()?
-        .flatten();
-    let too_old = too_old.unwrap_or(0);
-    if excess <= 0 && too_old <= after {
+    // Past this one, what is too old was written down in disorder, and goes the next time.
+    let too_old = first_since(connection, before)?;
+    if excess <= 0 && too_old <= after + 1 {
         return Ok(Vec::new());
     }
     let sql = format!(
         "SELECT e.position, e.time, e.bytes FROM journal_events e
-         WHERE e.position > ?1 AND (?2 OR e.position <= ?3) AND NOT {NEEDED}
+         WHERE e.position > ?1 AND (?2 OR e.position < ?3) AND NOT {NEEDED}
          ORDER BY e.position LIMIT {BATCH}"
     );
     let mut statement = connection.prepare_cached(&sql)?;
@@ -116,14 +112,17 @@ fn delete_events(transaction: &Transaction<'_>, batch: &[(i64, i64)]) -> rusqlit
 }
 
 fn delete_writes(transaction: &Transaction<'_>, before: i64) -> rusqlite::Result<usize> {
+    // An id is made just before the time of its write is taken, and begins with its own.
+    let time = Timestamp::from_unix(NoContext, u64::try_from(before / 1000).unwrap_or(0), 0);
+    let end = Uuid::new_v7(time);
     let sql = format!(
         "DELETE FROM journal_writes WHERE id IN (
              SELECT id FROM journal_writes w
-             WHERE w.time < ?1 AND w.outcome IS NOT NULL
+             WHERE w.id < ?2 AND w.time < ?1 AND w.outcome IS NOT NULL
                  AND NOT EXISTS (SELECT 1 FROM journal_events e WHERE e.write = w.id)
              LIMIT {BATCH})"
     );
-    transaction.prepare_cached(&sql)?.execute([before])
+    transaction.prepare_cached(&sql)?.execute((before, end.to_string()))
 }
 
 fn give_back(transaction: &Transaction<'_>) -> rusqlite::Result<()> {

@@ -107,7 +107,7 @@ impl Runs for StoredRuns {
             let mut renew = transaction.prepare_cached(
                 "UPDATE workflow_runs SET lease = ?3 WHERE id = ?1 AND owner = ?2",
             )?;
-            for run in runs {
+            for run in &runs {
                 renew.execute((run.to_string(), &*owner, to_file(until)))?;
             }
             Ok(())
