@@ -409,13 +409,14 @@ impl ProxyHttp for Gate {
     ) {
         head_clock::request_is_over();
         let Some(mut begun) = context.begun.take() else { return };
-        if let Some(open) = &context.open {
+        if let Some(open) = &mut context.open {
             begun.exchange.masked = open.tally().map_or(0, |tally| tally.replaced);
             begun.exchange.hidden = open.tally().map_or(0, |tally| tally.removed);
+            begun.exchange.touched = open.touched();
             begun.exchange.response_bytes = session.body_bytes_sent() as u64;
             begun.exchange.request_bytes = session.body_bytes_read() as u64;
         }
-        account::at_the_end(self, &begun);
+        account::at_the_end(self, &begun).await;
         self.parts.telemetry.account(begun.exchange);
     }
 }
