@@ -14,7 +14,7 @@ use crate::config::{Audit as Settings, AuditMode, Telemetry as TelemetrySettings
 use crate::diagnostic::SourceFile;
 use crate::mask::KeyRing;
 use crate::store::{DATABASE, Options, Store};
-use crate::telemetry::{Act, Exchange, MemoryLog, Moment, Telemetry, Touched, FieldRule};
+use crate::telemetry::{Act, Exchange, FieldRule, MemoryLog, Moment, Telemetry, Touched};
 
 const NOW: OffsetDateTime = time::macros::datetime!(2026-03-04 05:06:07.89 UTC);
 

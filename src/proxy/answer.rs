@@ -205,6 +205,7 @@ impl Delivery<'_> {
         let resource = route.resource.name.as_str();
         let (qualities, elapsed) = (scorer.qualities().by_word(), scorer.elapsed());
         LeadsScored { resource, qualities, elapsed }.emit(self.gate.telemetry());
+        self.begun.exchange.spent(Stage::Score, elapsed, Instant::now());
         let is_read = self.session.req_header().method.is_safe();
         let cause = if is_read { Cause::Read } else { Cause::Write };
         let occasion = self.occasion(route, resource.to_owned(), cause, status);

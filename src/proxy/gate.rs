@@ -289,6 +289,11 @@ impl ProxyHttp for Gate {
         _session: &mut Session,
         context: &mut RequestContext,
     ) -> Result<Box<HttpPeer>> {
+        let now = Instant::now();
+        if let Some(begun) = &mut context.begun {
+            begun.exchange.enter(Stage::Upstream, now);
+        }
+        context.asked = Some(now);
         match self.crm().peer().await {
             Ok(peer) => Ok(Box::new(peer)),
             Err(reason) => {
@@ -335,6 +340,9 @@ impl ProxyHttp for Gate {
         };
         begun.exchange.upstream_status = Some(head.status.as_u16());
         begun.exchange.leave(Stage::Upstream, Instant::now());
+        if let Some(asked) = context.asked.take() {
+            begun.exchange.waited_for_upstream(asked.elapsed());
+        }
         let begins = open.begin_answer(head, filter_limits(self.limits()), session.is_http2());
         if let Err(reason) = begins {
             begun.exchange.refusal = Some(reason);

@@ -402,7 +402,7 @@ mod tests {
             Stage::Upstream => {
                 format!("upstream | client | Named like the server span. {}", stage.meaning())
             }
-            Stage::Policy | Stage::Journal | Stage::Filter => {
+            Stage::Policy | Stage::Journal | Stage::Filter | Stage::Score => {
                 format!("`{}` | internal | {}", stage.name(), stage.meaning())
             }
         });

@@ -218,8 +218,7 @@ impl Exchange {
             return;
         }
         let asked = std::mem::take(&mut self.objects);
-        self.objects =
-            ids.iter().take(MOST_OBJECTS).map(|id| bounded(id, LONGEST_ID)).collect();
+        self.objects = ids.iter().take(MOST_OBJECTS).map(|id| bounded(id, LONGEST_ID)).collect();
         if self.objects.is_empty() {
             // They do not tell whose they are.
             self.objects = asked;
@@ -237,6 +236,12 @@ impl Exchange {
     pub fn leave(&mut self, stage: Stage, now: Instant) {
         let offset = now.saturating_duration_since(self.begun.monotonic);
         self.stages.leave(stage, offset);
+    }
+
+    /// A stage has just taken so long, up to `now`.
+    pub fn spent(&mut self, stage: Stage, took: Duration, now: Instant) {
+        self.enter(stage, now.checked_sub(took).unwrap_or(now));
+        self.leave(stage, now);
     }
 
     /// Adds time spent waiting for the CRM: connecting, sending, and reading its answer.
