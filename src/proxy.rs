@@ -13,6 +13,7 @@ mod call;
 mod collector;
 mod context;
 mod errand;
+mod field_rules;
 mod fresh_read;
 mod gate;
 mod governance;

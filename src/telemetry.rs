@@ -56,7 +56,7 @@ pub use self::scores::{
     ScoresRefreshed,
 };
 pub use self::stage::{Interval, Stage};
-pub use self::touched::{Act, Touched, rule_name};
+pub use self::touched::{Act, FieldRule, Touched, rule_name};
 pub use self::trace::{LinkedSpan, TracesError, Work};
 pub use self::workflows::{
     ActionAttempted, ActionOutcome, RunEnded, RunTakenBack, RunsRecovered, RunsRefused,

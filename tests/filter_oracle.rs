@@ -154,9 +154,10 @@ fn plan(case: &Case) -> Plan {
         .map(|(number, (default, rules))| Role {
             name: format!("role{number}"),
             default: *default,
+            default_origin: origin(),
             resources: BTreeMap::from([(
                 "thing".to_owned(),
-                RoleResource { default: None, entries: entries(rules) },
+                RoleResource { default: None, default_origin: None, entries: entries(rules) },
             )]),
             reveal: BTreeMap::new(),
         })

@@ -102,10 +102,10 @@ impl AuditEntry {
     #[must_use]
     pub fn of(exchange: &Exchange, outcome: Outcome, now: OffsetDateTime) -> Option<Self> {
         let subject = exchange.user_id()?.to_owned();
-        let fields = exchange.touched().iter().map(|touched| FieldEntry {
+        let fields = exchange.touched.met().map(|(touched, count)| FieldEntry {
             field: touched.field.as_ref().to_owned(),
             act: touched.act.name().to_owned(),
-            count: touched.count,
+            count,
             rule: touched.rule.as_ref().to_owned(),
             origin: touched.origin.as_ref().to_owned(),
         });

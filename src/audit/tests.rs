@@ -14,7 +14,7 @@ use crate::config::{Audit as Settings, AuditMode, Telemetry as TelemetrySettings
 use crate::diagnostic::SourceFile;
 use crate::mask::KeyRing;
 use crate::store::{DATABASE, Options, Store};
-use crate::telemetry::{Act, Exchange, MemoryLog, Moment, Telemetry, Touched};
+use crate::telemetry::{Act, Exchange, FieldRule, MemoryLog, Moment, Telemetry, Touched};
 
 const NOW: OffsetDateTime = time::macros::datetime!(2026-03-04 05:06:07.89 UTC);
 
@@ -52,13 +52,13 @@ fn exchange(telemetry: &Telemetry, user: &str, lead: &str) -> Exchange {
     exchange.policy_revision = Some("0123456789ab".into());
     exchange.masked = 1;
     exchange.add_object(lead);
-    exchange.add_touched(Touched {
+    let rule = FieldRule {
         field: "$.email".into(),
         act: Act::Masked,
-        count: 1,
         rule: "sales_rep:$.email".into(),
         origin: "roles/sales_rep.yaml:7".into(),
-    });
+    };
+    exchange.touched = Touched::new([rule].into(), vec![1]);
     exchange
 }
 
@@ -214,6 +214,15 @@ fn every_damage_is_found_where_it_is() {
         &[Fault::Signature(MarkKind::Checkpoint, 5), Fault::Mark(MarkKind::Checkpoint, 5)],
     );
     check_damage("UPDATE audit_mark SET kind = 'x' WHERE number = 4", &[Fault::UnknownMark]);
+    // All of it.
+    check_damage(
+        "DELETE FROM audit_entry; DELETE FROM audit_object; DELETE FROM audit_mark",
+        &[Fault::Nothing],
+    );
+    check_damage(
+        "DELETE FROM audit_entry; DELETE FROM audit_object; DELETE FROM audit_mark WHERE kind <> 'head'",
+        &[Fault::Missing(1, 10)],
+    );
 }
 
 /// Whoever has the file can compute hashes; what they cannot do is sign.

@@ -86,6 +86,16 @@ impl Propagation {
         let flags = if self.share.keeps(trace_id) { SAMPLED | RANDOM } else { RANDOM };
         TraceContext { trace_id, span_id, parent: None, flags, state: None, b3: None }
     }
+
+    /// A span of a trace of its own, marked as sampled as the span was that caused it, or by the
+    /// share where none did.
+    pub fn begin(&self, cause: Option<&TraceContext>, random: &mut impl Rng) -> TraceContext {
+        let mut trace = self.accept(&HeaderMap::new(), random);
+        if let Some(cause) = cause {
+            trace.flags = RANDOM | (cause.flags & SAMPLED);
+        }
+        trace
+    }
 }
 
 impl TraceContext {

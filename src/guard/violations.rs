@@ -227,10 +227,15 @@ mod tests {
             mode: *mode,
             origin: origin.clone(),
         };
-        let here = RoleResource { default: None, entries: entries.iter().map(entry).collect() };
+        let here = RoleResource {
+            default: None,
+            default_origin: None,
+            entries: entries.iter().map(entry).collect(),
+        };
         let role = Role {
             name: "r".into(),
             default,
+            default_origin: origin.clone(),
             resources: [("lead".to_owned(), here)].into(),
             reveal: std::collections::BTreeMap::new(),
         };

@@ -111,10 +111,10 @@ impl Treatment {
 /// Which rule did it.
 #[derive(Debug, Clone)]
 pub enum Cause {
-    /// An entry of a role, or of the global file.
-    Entry(Origin),
+    /// An entry of this role, or of the global file where there is none.
+    Entry(Option<Box<str>>, Origin),
     /// The default of this role.
-    Default(Box<str>),
+    Default(Box<str>, Origin),
     /// No rule forbade it.
     NoRule,
 }
@@ -220,10 +220,12 @@ impl Plan {
             for role in roles {
                 let here = role.resources.get(&scope.resource.name);
                 for entry in here.map_or(&[][..], |here| &here.entries) {
-                    builder.entry(entry, defaults.len(), &records, purpose);
+                    builder.entry(entry, (defaults.len(), &role.name), &records, purpose);
                 }
                 let mode = here.and_then(|here| here.default).unwrap_or(role.default);
-                let cause = Cause::Default(role.name.as_str().into());
+                let origin = here.and_then(|here| here.default_origin.as_ref());
+                let origin = origin.unwrap_or(&role.default_origin);
+                let cause = Cause::Default(role.name.as_str().into(), origin.clone());
                 defaults.push(Ruled { mode, note: builder.account("*", mode, cause) });
             }
         }
@@ -427,7 +429,7 @@ impl<'a> Builder<'a> {
 
     fn global(&mut self, global: &Global) {
         for entry in &global.entries {
-            let rule = self.rule(entry);
+            let rule = self.rule(entry, None);
             let meaning = Meaning::GlobalEntry { rule };
             self.add(whole_document(&entry.path), Group::Global, meaning);
         }
@@ -462,8 +464,8 @@ impl<'a> Builder<'a> {
         note
     }
 
-    fn rule(&mut self, entry: &Entry) -> Ruled {
-        let cause = Cause::Entry(entry.origin.clone());
+    fn rule(&mut self, entry: &Entry, role: Option<&str>) -> Ruled {
+        let cause = Cause::Entry(role.map(Into::into), entry.origin.clone());
         let note = self.account(entry.path.as_str(), entry.mode, cause);
         self.masks |= entry.mode == Mode::Mask;
         Ruled { mode: entry.mode, note }
@@ -512,8 +514,14 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn entry(&mut self, entry: &Entry, role: usize, records: &Pattern, purpose: Purpose) {
-        let rule = self.rule(entry);
+    fn entry(
+        &mut self,
+        entry: &Entry,
+        (role, name): (usize, &str),
+        records: &Pattern,
+        purpose: Purpose,
+    ) {
+        let rule = self.rule(entry, Some(name));
         let meaning = |side| Meaning::Entry { role, rule, side };
         let restricts = entry.mode >= Mode::Mask;
         self.restricts |= restricts;

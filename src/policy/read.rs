@@ -181,6 +181,7 @@ impl Drafts {
     fn into_set(mut self, revision: String, scoring: Option<Scoring>) -> PolicySet {
         let actions = Arc::new(self.declared());
         let default_mode = self.global.default_mode.unwrap_or(Mode::View);
+        let default_mode_origin = self.global.default_origin.clone();
         let ids: BTreeMap<String, FieldPath> = self
             .resources
             .iter()
@@ -205,13 +206,19 @@ impl Drafts {
         let roles = self.roles.into_iter().map(|draft| {
             let name = draft.named.name;
             let sections = draft.sections.into_iter().map(|section| {
-                let rules = RoleResource { default: section.default, entries: section.entries };
+                let rules = RoleResource {
+                    default: section.default,
+                    default_origin: section.default_origin,
+                    entries: section.entries,
+                };
                 (section.resource.name, rules)
             });
             let resources: BTreeMap<_, _> = sections.collect();
             let default = draft.default.unwrap_or(default_mode);
+            let default_origin = draft.default_origin.or_else(|| default_mode_origin.clone());
+            let default_origin = default_origin.unwrap_or(draft.named.origin);
             let reveal = reveal::rights(draft.reveal, &registries);
-            (name.clone(), Arc::new(Role { name, default, resources, reveal }))
+            (name.clone(), Arc::new(Role { name, default, default_origin, resources, reveal }))
         });
         PolicySet {
             revision,

@@ -157,6 +157,8 @@ pub struct Role {
     pub name: String,
     /// The mode of every field without an entry.
     pub default: Mode,
+    /// Where that was written; where the role is named, if nowhere.
+    pub default_origin: Origin,
     /// Entries per resource name.
     pub resources: BTreeMap<String, RoleResource>,
     /// The fields of each resource whose masks it may turn back into values.
@@ -177,6 +179,8 @@ pub struct RevealRight {
 pub struct RoleResource {
     /// Overrides the role's default for this resource.
     pub default: Option<Mode>,
+    /// Where that was written.
+    pub default_origin: Option<Origin>,
     /// Explicit entries, in the order written.
     pub entries: Vec<Entry>,
 }

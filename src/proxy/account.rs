@@ -23,8 +23,9 @@ pub(super) async fn before_answer(
     Ok(())
 }
 
-/// Writes the entry of an exchange that is over, unless what was written before said it all.
-pub(super) fn at_the_end(gate: &Gate, begun: &Begun) {
+/// Writes the entry of an exchange that is over, unless what was written before said it all. Where
+/// the ledger is required it waits for the disk: what was streamed is only known now.
+pub(super) async fn at_the_end(gate: &Gate, begun: &Begun) {
     let Some(ledger) = gate.ledger() else { return };
     let exchange = &begun.exchange;
     let outcome = match exchange.refusal {
@@ -35,7 +36,11 @@ pub(super) fn at_the_end(gate: &Gate, begun: &Begun) {
     if begun.audited == Some(Outcome::Sending) && outcome == Outcome::Sent {
         return;
     }
-    if let Some(entry) = AuditEntry::of(exchange, outcome, OffsetDateTime::now_utc()) {
+    let Some(entry) = AuditEntry::of(exchange, outcome, OffsetDateTime::now_utc()) else { return };
+    if ledger.is_required() && begun.audited.is_some() {
+        // Where that fails, the ledger itself has said so.
+        let _ = ledger.require(entry).await;
+    } else {
         ledger.record(entry);
     }
 }

@@ -18,10 +18,10 @@ use super::account;
 use super::admit::Call;
 use super::budget::Share;
 use super::call::Failure;
-use super::collector::{Collector, Passed};
+use super::collector::{Collector, Passed, Roll};
 use super::context::Begun;
 use super::gate::Gate;
-use super::masking::{AnswerFilter, filter_limits, reason};
+use super::masking::{AnswerFilter, filter_limits, reason, touched};
 use super::recording::{Answered, Recorded, Recording};
 use super::refused::Refused;
 use super::response_head::{self, Body, Dressing};
@@ -105,11 +105,10 @@ impl Delivery<'_> {
         }
 
         let filter = self.call.policies.snapshot.street_filter(
-            self.call.route.as_ref(),
-            &self.call.roles,
-            self.call.tenant.as_deref(),
+            self.call,
             status.is_success(),
             self.collector(status),
+            self.gate.ledger().is_some(),
             filter_limits(self.gate.limits()),
         );
         let mut filter = match filter {
@@ -121,7 +120,7 @@ impl Delivery<'_> {
         };
         self.begun.exchange.enter(Stage::Filter, Instant::now());
         let held = self.hold(&mut filter, &mut answer).await;
-        self.count(&filter);
+        self.count(&mut filter);
         match held {
             Err(reason) => {
                 self.conclude(response, None, Vec::new()).await;
@@ -131,6 +130,7 @@ impl Delivery<'_> {
                 let raw = std::mem::take(&mut self.raw);
                 let passed = passed(&mut filter);
                 self.look_back(&mut filter, status);
+                self.name_records(&mut filter);
                 let seen = self.conclude(response, Some(&raw), passed).await;
                 self.send_whole(response, body, &answer).await?;
                 self.saw(seen);
@@ -145,8 +145,9 @@ impl Delivery<'_> {
                 }
                 self.last_known(&mut filter).await;
                 let streamed = self.stream(response, beginning, &mut filter, &mut answer).await;
-                self.count(&filter);
+                self.count(&mut filter);
                 self.look_back(&mut filter, status);
+                self.name_records(&mut filter);
                 // One that broke off does not tell which records it was about.
                 let passed = if streamed.is_ok() { passed(&mut filter) } else { Vec::new() };
                 // Until here a watched write counts as one whose outcome is not known.
@@ -177,9 +178,16 @@ impl Delivery<'_> {
             .map(|terms| Scorer::new(terms, known(), tenant, resource, is_list, now));
         let sightings = snapshot.activity_paths(resource, tenant);
         let sightings = sightings.map(|paths| Sightings::new(paths, now));
-        let is_wanted = keeps || scorer.is_some() || sightings.is_some();
+        let roll = self.gate.ledger().is_some().then(Roll::default);
+        let is_wanted = keeps || scorer.is_some() || sightings.is_some() || roll.is_some();
         let watched = snapshot.watched(resource).filter(|_| is_wanted)?;
-        Some(Collector::of(watched, keeps, scorer, sightings))
+        Some(Collector::of(watched, keeps, scorer, sightings).with_roll(roll))
+    }
+
+    /// Says whose records the client gets.
+    fn name_records(&mut self, filter: &mut StreetFilter) {
+        let Some(roll) = filter.observer().as_mut().and_then(Collector::take_roll) else { return };
+        self.begun.exchange.set_objects(&roll.ids, roll.records);
     }
 
     /// What was made of the records that passed, for the head and for later.
@@ -197,6 +205,7 @@ impl Delivery<'_> {
         let resource = route.resource.name.as_str();
         let (qualities, elapsed) = (scorer.qualities().by_word(), scorer.elapsed());
         LeadsScored { resource, qualities, elapsed }.emit(self.gate.telemetry());
+        self.begun.exchange.spent(Stage::Score, elapsed, Instant::now());
         let is_read = self.session.req_header().method.is_safe();
         let cause = if is_read { Cause::Read } else { Cause::Write };
         let occasion = self.occasion(route, resource.to_owned(), cause, status);
@@ -310,9 +319,10 @@ impl Delivery<'_> {
         }
     }
 
-    fn count(&mut self, filter: &StreetFilter) {
+    fn count(&mut self, filter: &mut StreetFilter) {
         self.begun.exchange.masked = filter.tally().replaced;
         self.begun.exchange.hidden = filter.tally().removed;
+        self.begun.exchange.touched = touched(filter);
         self.begun.exchange.leave(Stage::Filter, Instant::now());
     }
 

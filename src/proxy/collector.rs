@@ -74,6 +74,29 @@ pub(super) struct Passed {
     pub(super) values: Values,
 }
 
+/// Most records of one answer whose ids the audit ledger names.
+const MOST_NAMED: usize = 100;
+
+/// Whose records an answer holds, for the audit ledger.
+#[derive(Debug, Default)]
+pub(super) struct Roll {
+    /// The ids of the first hundred that tell one.
+    pub(super) ids: Vec<String>,
+    /// How many records there were.
+    pub(super) records: u64,
+}
+
+impl Roll {
+    fn name(&mut self, raw: &[u8]) {
+        if self.ids.len() == MOST_NAMED {
+            return;
+        }
+        if let Some(id) = std::str::from_utf8(raw).ok().and_then(id_of) {
+            self.ids.push(id);
+        }
+    }
+}
+
 /// Collects. See the module.
 #[derive(Debug)]
 pub(super) struct Collector {
@@ -86,6 +109,7 @@ pub(super) struct Collector {
     keeps: bool,
     scorer: Option<Scorer>,
     sightings: Option<Sightings>,
+    roll: Option<Roll>,
 }
 
 impl Collector {
@@ -99,6 +123,7 @@ impl Collector {
             keeps: true,
             scorer: None,
             sightings: None,
+            roll: None,
         }
     }
 
@@ -110,6 +135,15 @@ impl Collector {
         sightings: Option<Sightings>,
     ) -> Self {
         Self { keeps, scorer, sightings, ..Self::new(watched) }
+    }
+
+    /// Keeps a roll of the records, if one is given.
+    pub(super) fn with_roll(self, roll: Option<Roll>) -> Self {
+        Self { roll, ..self }
+    }
+
+    pub(super) fn take_roll(&mut self) -> Option<Roll> {
+        self.roll.take()
     }
 
     pub(super) fn sightings(&mut self) -> Option<&mut Sightings> {
@@ -137,6 +171,9 @@ impl Observer for Collector {
         if let Some(sightings) = &mut self.sightings {
             sightings.record_begins();
         }
+        if let Some(roll) = &mut self.roll {
+            roll.records += 1;
+        }
     }
 
     fn watched(&mut self, mut slots: u128, raw: &[u8]) {
@@ -149,6 +186,9 @@ impl Observer for Collector {
             }
             if let Some(sightings) = &mut self.sightings {
                 sightings.see(path, is_id, raw);
+            }
+            if let Some(roll) = self.roll.as_mut().filter(|_| is_id) {
+                roll.name(raw);
             }
             if self.keeps && path < self.watched.of_events {
                 self.keep(path, raw);

@@ -1,6 +1,7 @@
 //! What the gate remembers of one request. Nothing of it outlives the request.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderMap;
 
@@ -17,6 +18,8 @@ pub struct RequestContext {
     pub(super) begun: Option<Begun>,
     /// Set on a passthrough route.
     pub(super) open: Option<Box<OpenCall>>,
+    /// When the CRM was asked on a passthrough route, until its head is there.
+    pub(super) asked: Option<Instant>,
 }
 
 impl RequestContext {

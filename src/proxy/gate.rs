@@ -289,6 +289,11 @@ impl ProxyHttp for Gate {
         _session: &mut Session,
         context: &mut RequestContext,
     ) -> Result<Box<HttpPeer>> {
+        let now = Instant::now();
+        if let Some(begun) = &mut context.begun {
+            begun.exchange.enter(Stage::Upstream, now);
+        }
+        context.asked = Some(now);
         match self.crm().peer().await {
             Ok(peer) => Ok(Box::new(peer)),
             Err(reason) => {
@@ -337,6 +342,9 @@ impl ProxyHttp for Gate {
         };
         begun.exchange.upstream_status = Some(head.status.as_u16());
         begun.exchange.leave(Stage::Upstream, Instant::now());
+        if let Some(asked) = context.asked.take() {
+            begun.exchange.waited_for_upstream(asked.elapsed());
+        }
         let begins = open.begin_answer(head, filter_limits(self.limits()), session.is_http2());
         if let Err(reason) = begins {
             begun.exchange.refusal = Some(reason);
@@ -411,13 +419,14 @@ impl ProxyHttp for Gate {
     ) {
         head_clock::request_is_over();
         let Some(mut begun) = context.begun.take() else { return };
-        if let Some(open) = &context.open {
+        if let Some(open) = &mut context.open {
             begun.exchange.masked = open.tally().map_or(0, |tally| tally.replaced);
             begun.exchange.hidden = open.tally().map_or(0, |tally| tally.removed);
+            begun.exchange.touched = open.touched();
             begun.exchange.response_bytes = session.body_bytes_sent() as u64;
             begun.exchange.request_bytes = session.body_bytes_read() as u64;
         }
-        account::at_the_end(self, &begun);
+        account::at_the_end(self, &begun).await;
         self.parts.telemetry.account(begun.exchange);
     }
 }

@@ -8,7 +8,9 @@ use moka::Equivalent;
 use moka::sync::Cache;
 use time::OffsetDateTime;
 
+use super::admit::Call;
 use super::collector::{Collector, WatchList};
+use super::field_rules::field_rules;
 use super::masking::{AnswerFilter, Masks};
 use super::scorer::Terms;
 use super::sightings::ActivityPaths;
@@ -25,7 +27,7 @@ use crate::policy::scoring::{Listing, Told};
 use crate::policy::set::Role;
 use crate::policy::{CanonicalPath, GovernedRoute, Match, PolicySet, RouteTable};
 use crate::score::{ActivityRule, Rendering, Score};
-use crate::telemetry::Refusal;
+use crate::telemetry::{FieldRule, Refusal};
 use crate::token_map::TokenMap;
 
 /// Most plans kept: a plan is one route for one set of roles and one purpose.
@@ -58,6 +60,8 @@ struct Ready {
     plan: Arc<Plan>,
     /// By slot.
     masks: Arc<[Masker]>,
+    /// By account.
+    rules: Arc<[FieldRule]>,
 }
 
 /// What a plan depends on, within one set of policies.
@@ -70,6 +74,8 @@ struct PlanKey {
     purpose: Purpose,
     /// Whether the watched paths of the resource are told.
     observed: bool,
+    /// Whether fields of the registry that are shown are counted.
+    accounted: bool,
 }
 
 /// Where the values behind tokens of the token map are kept.
@@ -90,12 +96,20 @@ struct PlanQuery<'a> {
     roles: &'a [String],
     purpose: Purpose,
     observed: bool,
+    accounted: bool,
 }
 
 impl<'a> PlanQuery<'a> {
     fn new(route: Option<&'a GovernedRoute>, roles: &'a [String], purpose: Purpose) -> Self {
         let route = route.map(|route| (route.resource.name.as_str(), route.route));
-        Self { route, roles, purpose, observed: false }
+        Self { route, roles, purpose, observed: false, accounted: false }
+    }
+
+    /// For members of one record. Where the records of a route stand does not matter, so any will
+    /// do.
+    fn part(resource: &'a str, roles: &'a [String]) -> Self {
+        let purpose = Purpose::ReadPart;
+        Self { route: Some((resource, 0)), roles, purpose, observed: false, accounted: false }
     }
 
     fn owned(self) -> PlanKey {
@@ -104,6 +118,7 @@ impl<'a> PlanQuery<'a> {
             roles: self.roles.to_vec(),
             purpose: self.purpose,
             observed: self.observed,
+            accounted: self.accounted,
         }
     }
 }
@@ -111,8 +126,9 @@ impl<'a> PlanQuery<'a> {
 impl Equivalent<PlanKey> for PlanQuery<'_> {
     fn equivalent(&self, key: &PlanKey) -> bool {
         let route = key.route.as_ref().map(|(resource, route)| (resource.as_str(), *route));
-        let PlanKey { roles, purpose, observed, .. } = key;
-        *self == PlanQuery { route, roles, purpose: *purpose, observed: *observed }
+        let PlanKey { roles, purpose, observed, accounted, .. } = key;
+        let (purpose, observed, accounted) = (*purpose, *observed, *accounted);
+        *self == PlanQuery { route, roles, purpose, observed, accounted }
     }
 }
 
@@ -242,8 +258,10 @@ impl Governance {
             return Err(Refusal::Internal);
         }
         let watched = scope.and_then(|scope| self.watched.get(&scope.resource.name));
+        let watched = watched.filter(|_| key.observed);
         let watched = watched.map(|watched| watched.paths()).unwrap_or_default();
-        let interest = key.observed.then_some(Interest { watched, shown: false });
+        let interest = Interest { watched, shown: key.accounted };
+        let interest = (key.observed || key.accounted).then_some(interest);
         Plan::compile_for(scope, &roles, &self.set.global, key.purpose, interest)
             .map_err(|_| Refusal::Internal)
     }
@@ -265,20 +283,21 @@ impl Governance {
         self.filter(PlanQuery::new(route, roles, purpose), tenant, (), limits)
     }
 
-    /// The filter of one answer, whose watched places `observer` is told of if there is one.
+    /// The filter of one answer, whose watched places `observer` is told of if there is one. Where
+    /// it is `accounted` for, what is shown is counted as well.
     pub(super) fn street_filter<O: Observer>(
         &self,
-        route: Option<&GovernedRoute>,
-        roles: &[String],
-        tenant: Option<&str>,
+        call: &Call,
         success: bool,
         observer: Option<O>,
+        accounted: bool,
         limits: FilterLimits,
     ) -> Result<AnswerFilter<Option<O>>, Refusal> {
         let purpose = if success { Purpose::Read } else { Purpose::ReadAnything };
         let observed = observer.is_some();
-        let query = PlanQuery { observed, ..PlanQuery::new(route, roles, purpose) };
-        self.filter(query, tenant, observer, limits)
+        let query = PlanQuery::new(call.route.as_ref(), &call.roles, purpose);
+        let query = PlanQuery { observed, accounted, ..query };
+        self.filter(query, call.tenant.as_deref(), observer, limits)
     }
 
     /// The filter of a successful answer whose watched places `observer` is told of.
@@ -304,10 +323,7 @@ impl Governance {
         record: Option<&str>,
         limits: FilterLimits,
     ) -> Result<AnswerFilter, Refusal> {
-        // Where the records of a route stand does not matter, so any will do.
-        let route = Some((resource, 0));
-        let query = PlanQuery { route, roles, purpose: Purpose::ReadPart, observed: false };
-        let mut filter = self.filter(query, tenant, (), limits)?;
+        let mut filter = self.filter(PlanQuery::part(resource, roles), tenant, (), limits)?;
         filter.replacer().is_of_record(record);
         Ok(filter)
     }
@@ -463,7 +479,8 @@ impl Governance {
             Tokens::Kept(map) => Some(map.clone()),
             Tokens::Impossible | Tokens::Forgotten => None,
         };
-        let masks = Masks::new(Arc::clone(&ready.masks), ready.plan.record_id.clone(), map);
+        let (masks, rules) = (Arc::clone(&ready.masks), Arc::clone(&ready.rules));
+        let masks = Masks::new(masks, rules, ready.plan.record_id.clone(), map);
         Ok(Filter::observed(Arc::clone(&ready.plan.automaton), masks, observer, limits))
     }
 
@@ -490,7 +507,8 @@ impl Governance {
         let plan = self.plan(query)?;
         let masks = plan.slots.iter().map(|slot| self.masker(slot, tenant));
         let masks = masks.collect::<Result<Arc<[Masker]>, Refusal>>()?;
-        let ready = Arc::new(Ready { plan, masks });
+        let rules = field_rules(&plan.accounts);
+        let ready = Arc::new(Ready { plan, masks, rules });
         self.ready.insert((query.owned(), tenant.to_owned()), Arc::clone(&ready));
         Ok(ready)
     }
@@ -608,13 +626,7 @@ impl Sight for CallerSight<'_> {
 
     /// A plan of [`Purpose::ReadPart`] is the same for every route of the resource.
     fn plan(&self, resource: &str) -> Option<Arc<Plan>> {
-        let query = PlanQuery {
-            route: Some((resource, 0)),
-            roles: self.roles,
-            purpose: Purpose::ReadPart,
-            observed: false,
-        };
-        self.governance.plan(query).ok()
+        self.governance.plan(PlanQuery::part(resource, self.roles)).ok()
     }
 
     fn sees_all(&self, resource: &str) -> bool {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use crate::json;
 use crate::json::Selection;
 use crate::json::automaton::Automaton;
-use crate::json::filter::{Filter, FilterLimits, Replacer};
+use crate::json::filter::{Filter, FilterLimits, Observer, Replacer};
 use crate::json::navigate::Slot;
 use crate::mask::{Masker, NonceSequence};
 use crate::policy::plan::PolicyJudge;
-use crate::telemetry::Refusal;
+use crate::telemetry::{FieldRule, Refusal, Touched};
 use crate::token_map::TokenMap;
 
 /// The filter of one answer.
@@ -19,6 +19,8 @@ pub type AnswerFilter<O = ()> = Filter<Arc<Automaton<PolicyJudge>>, Masks, O>;
 #[derive(Debug)]
 pub struct Masks {
     maskers: Arc<[Masker]>,
+    /// What the filter counts, by the number of its count.
+    rules: Arc<[FieldRule]>,
     nonces: NonceSequence,
     /// Where a record keeps its id.
     record_id: Option<Selection>,
@@ -32,11 +34,12 @@ pub struct Masks {
 impl Masks {
     pub(super) fn new(
         maskers: Arc<[Masker]>,
+        rules: Arc<[FieldRule]>,
         record_id: Option<Selection>,
         map: Option<TokenMap>,
     ) -> Self {
         let nonces = NonceSequence::new(rand::random());
-        Self { maskers, nonces, record_id, record: None, untold: None, map }
+        Self { maskers, rules, nonces, record_id, record: None, untold: None, map }
     }
 
     /// Says whose the records are that do not tell their id themselves.
@@ -66,6 +69,12 @@ impl Replacer for Masks {
     fn record_ends(&mut self) {
         self.record = None;
     }
+}
+
+/// What became of the fields so far.
+pub(super) fn touched<O: Observer>(filter: &mut AnswerFilter<O>) -> Touched {
+    let counts = filter.tally().notes.clone();
+    Touched::new(Arc::clone(&filter.replacer().rules), counts)
 }
 
 /// The bounds of the filter, from the configuration.

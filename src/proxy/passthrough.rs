@@ -8,11 +8,11 @@ use http::{HeaderValue, Method, StatusCode, header};
 use pingora_http::ResponseHeader;
 
 use super::governance::Governance;
-use super::masking::{AnswerFilter, reason};
+use super::masking::{AnswerFilter, reason, touched};
 use super::response_head;
 use crate::json::filter::{FilterLimits, Tally};
 use crate::policy::{CanonicalPath, InForce};
-use crate::telemetry::Refusal;
+use crate::telemetry::{Refusal, Touched};
 
 /// A request on a passthrough route, and its answer as far as it must be filtered.
 pub(super) struct OpenCall {
@@ -81,6 +81,11 @@ impl OpenCall {
         }
         self.filter = Some(self.policies.snapshot.answer_filter(None, &[], None, true, limits)?);
         Ok(())
+    }
+
+    /// What became of the fields of the answer so far.
+    pub(super) fn touched(&mut self) -> Touched {
+        self.filter.as_mut().map(touched).unwrap_or_default()
     }
 
     /// Replaces a chunk of the body by what may leave of it.

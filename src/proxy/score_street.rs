@@ -157,6 +157,7 @@ impl Desk<'_> {
         qualities.add(scored.score.quality());
         let (qualities, elapsed) = (qualities.by_word(), began.elapsed());
         LeadsScored { resource: self.resource, qualities, elapsed }.emit(self.gate.telemetry());
+        self.begun.exchange.spent(Stage::Score, elapsed, Instant::now());
         let score = scored.score.clone();
         self.made.push(scored);
         Ok(score)

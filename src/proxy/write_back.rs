@@ -60,7 +60,7 @@ pub(super) async fn read(
         identifier: gate.identifier(),
         correlation_header: gate.correlation_header(),
         correlation: &begun.correlation,
-        trace: &begun.trace.child(&mut rand::rng()),
+        trace: &begun.trace,
         causation: call.causation,
         host: gate.crm().host_header(),
     };

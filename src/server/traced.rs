@@ -36,7 +36,8 @@ impl Sink for Traced {
 
     async fn deliver(&self, message: &Message, attempt: u32) -> Delivered {
         let cause = message.traceparent.as_deref();
-        let mut span = LinkedSpan::begin(Work::Delivery, cause, Moment::now(), &mut rand::rng());
+        let (share, now) = (self.telemetry.propagation(), Moment::now());
+        let mut span = LinkedSpan::begin(Work::Delivery, cause, share, now, &mut rand::rng());
         let delivered = self.sink.deliver(message, attempt).await;
         span.attribute("fieldgate.sink", self.name().to_owned());
         span.attribute("fieldgate.event.type", message.event_type.clone());
@@ -88,8 +89,8 @@ impl Drop for Attempt<'_> {
 impl Perform for TracedActions {
     async fn perform(&self, action: &RenderedAction, context: &ActionContext) -> Performed {
         let cause = context.traceparent.as_deref();
-        let now = Moment::now();
-        let mut span = LinkedSpan::begin(Work::WorkflowAction, cause, now, &mut rand::rng());
+        let (share, now) = (self.telemetry.propagation(), Moment::now());
+        let mut span = LinkedSpan::begin(Work::WorkflowAction, cause, share, now, &mut rand::rng());
         span.attribute("fieldgate.workflow", context.workflow.clone());
         span.attribute("fieldgate.action", action.kind.word());
         span.attribute("fieldgate.run.id", context.run.to_string());

@@ -26,7 +26,6 @@ const LONGEST_ROLE: usize = 64;
 const MOST_ROLES: usize = 16;
 const LONGEST_HOST: usize = 128;
 const MOST_OBJECTS: usize = 100;
-const MOST_TOUCHED: usize = 256;
 
 /// One instant on both clocks: one to measure with, one to show.
 #[derive(Debug, Clone, Copy)]
@@ -95,6 +94,8 @@ pub struct Exchange {
     pub masked: u64,
     /// How many members were removed.
     pub hidden: u64,
+    /// What became of the fields of the answer, as far as it is known.
+    pub touched: Touched,
     /// Ids of the domain events that the request caused.
     pub events: Vec<uuid::Uuid>,
     /// What became of the fields of the request body.
@@ -117,7 +118,6 @@ pub struct Exchange {
     host: Option<String>,
     objects: Vec<String>,
     object_count: u64,
-    touched: Vec<Touched>,
     stages: Stages,
     upstream: Option<Duration>,
     latency: Duration,
@@ -143,6 +143,7 @@ impl Exchange {
             policy_revision: None,
             masked: 0,
             hidden: 0,
+            touched: Touched::default(),
             events: Vec::new(),
             written: Written::default(),
             parameters_dropped: 0,
@@ -158,7 +159,6 @@ impl Exchange {
             host: None,
             objects: Vec::new(),
             object_count: 0,
-            touched: Vec::new(),
             stages: Stages::default(),
             upstream: None,
             latency: Duration::ZERO,
@@ -203,7 +203,7 @@ impl Exchange {
         self.host = Some(String::from_utf8_lossy(value).into_owned());
     }
 
-    /// Adds the id of a record that the answer holds; past a hundred they are only counted.
+    /// Adds the id of a record that was asked for.
     pub fn add_object(&mut self, id: &str) {
         self.object_count += 1;
         if self.objects.len() < MOST_OBJECTS {
@@ -211,11 +211,19 @@ impl Exchange {
         }
     }
 
-    /// Adds what became of a field.
-    pub fn add_touched(&mut self, touched: Touched) {
-        if self.touched.len() < MOST_TOUCHED {
-            self.touched.push(touched);
+    /// Keeps whose records the answer holds, instead of what was asked for; `count` is of all of them.
+    /// Where it holds none, what was asked for stays.
+    pub fn set_objects(&mut self, ids: &[String], count: u64) {
+        if count == 0 {
+            return;
         }
+        let asked = std::mem::take(&mut self.objects);
+        self.objects = ids.iter().take(MOST_OBJECTS).map(|id| bounded(id, LONGEST_ID)).collect();
+        if self.objects.is_empty() {
+            // They do not tell whose they are.
+            self.objects = asked;
+        }
+        self.object_count = count.max(self.objects.len() as u64);
     }
 
     /// A stage begins at `now`; if it has begun before, it goes on.
@@ -228,6 +236,12 @@ impl Exchange {
     pub fn leave(&mut self, stage: Stage, now: Instant) {
         let offset = now.saturating_duration_since(self.begun.monotonic);
         self.stages.leave(stage, offset);
+    }
+
+    /// A stage has just taken so long, up to `now`.
+    pub fn spent(&mut self, stage: Stage, took: Duration, now: Instant) {
+        self.enter(stage, now.checked_sub(took).unwrap_or(now));
+        self.leave(stage, now);
     }
 
     /// Adds time spent waiting for the CRM: connecting, sending, and reading its answer.
@@ -287,12 +301,6 @@ impl Exchange {
     #[must_use]
     pub fn object_count(&self) -> u64 {
         self.object_count
-    }
-
-    /// What became of the fields of the answer, as far as it is known.
-    #[must_use]
-    pub fn touched(&self) -> &[Touched] {
-        &self.touched
     }
 
     /// When a stage began and ended; `None` if it never began.
@@ -363,7 +371,6 @@ pub(super) fn bounded(text: &str, most: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::touched::Act;
     use super::*;
 
     fn exchange() -> Exchange {
@@ -399,17 +406,9 @@ mod tests {
         exchange.set_host(long.as_bytes());
         for _ in 0..1_000 {
             exchange.add_object(&long);
-            exchange.add_touched(Touched {
-                field: "$.email".into(),
-                act: Act::Masked,
-                count: 1,
-                rule: "sales_rep:$.email".into(),
-                origin: "roles/sales_rep.yaml:3".into(),
-            });
         }
         assert_eq!(exchange.objects().len(), MOST_OBJECTS);
         assert_eq!(exchange.objects()[0].chars().count(), LONGEST_ID + 1);
-        assert_eq!(exchange.touched().len(), MOST_TOUCHED);
         assert!(exchange.host().unwrap().len() <= 3 * LONGEST_HOST);
         assert_eq!(exchange.path().chars().count(), LONGEST_PATH + 1);
         assert_eq!(exchange.user_agent().unwrap().chars().count(), LONGEST_USER_AGENT + 1);

@@ -454,14 +454,14 @@ impl ResourceSeries {
         }
         let rules = self.rules.load();
         let (mut masked, mut hidden) = (exchange.masked, exchange.hidden);
-        for touched in exchange.touched() {
+        for (touched, count) in exchange.touched.met() {
             let (left, is_masked) = match touched.act {
                 Act::Shown => continue,
                 Act::Masked => (&mut masked, true),
                 Act::Hidden => (&mut hidden, false),
             };
             let Some(series) = rules.get(&touched.rule) else { continue };
-            let count = touched.count.min(*left);
+            let count = count.min(*left);
             *left -= count;
             if is_masked { &series.masked } else { &series.hidden }.inc_by(count);
         }

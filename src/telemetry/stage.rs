@@ -37,6 +37,7 @@ stages! {
     Journal "journal" "A watched write recorded before it is forwarded."
     Upstream "upstream" "The CRM asked, from connecting to the end of its answer."
     Filter "filter" "The answer filtered, from its first chunk to its last."
+    Score "score" "The leads in the answer scored, as long as all of them took, told at the end of the filter."
 }
 
 const COUNT: usize = Stage::ALL.len();

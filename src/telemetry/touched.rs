@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 
+/// Most rules that are told of one answer.
+const MOST_TOLD: usize = 256;
+
 /// What became of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Act {
@@ -31,19 +34,38 @@ impl Act {
     }
 }
 
-/// One field of an answer and what became of it.
+/// What one rule does to one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Touched {
-    /// The field, as the policies write its path.
+pub struct FieldRule {
+    /// The field, as the policies write its path; `*` where a default speaks of all the others.
     pub field: Arc<str>,
-    /// What became of it.
+    /// What it does.
     pub act: Act,
-    /// How many values, in all records of the answer.
-    pub count: u64,
-    /// The rule by its stable name, see [`rule_name`].
+    /// The rule by its stable name, see [`rule_name`]; empty where no rule forbade anything.
     pub rule: Arc<str>,
-    /// Where the rule stands: `file:line`.
+    /// Where the rule stands: `file:line`; empty where there is none.
     pub origin: Arc<str>,
+}
+
+/// What became of the fields of an answer.
+#[derive(Debug, Clone, Default)]
+pub struct Touched {
+    rules: Option<Arc<[FieldRule]>>,
+    counts: Vec<u64>,
+}
+
+impl Touched {
+    /// Each rule that could be met, and how many values it was met by, in all records of the answer.
+    #[must_use]
+    pub fn new(rules: Arc<[FieldRule]>, counts: Vec<u64>) -> Self {
+        Self { rules: Some(rules), counts }
+    }
+
+    /// The rules that were met, and how often; the first hundreds of them.
+    pub fn met(&self) -> impl Iterator<Item = (&FieldRule, u64)> {
+        let rules = self.rules.iter().flat_map(|rules| rules.iter());
+        rules.zip(self.counts.iter().copied()).filter(|(_, count)| *count > 0).take(MOST_TOLD)
+    }
 }
 
 /// The name of a rule that stays the same when lines move: `sales_rep:$.email` for a role's entry,

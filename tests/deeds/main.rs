@@ -19,6 +19,8 @@ mod canary;
 mod channels;
 mod gate;
 mod mails;
+#[path = "../street/oracle.rs"]
+mod oracle;
 #[allow(dead_code, reason = "shared with other tests, which use the rest")]
 #[path = "../sinks/receiver.rs"]
 mod receiver;

@@ -28,10 +28,16 @@ pub(crate) fn plan(
 ) -> Option<Plan> {
     let origin = Origin { source: SourceFile::new("fuzz", ""), span: Span::default() };
     let entry = |(path, mode)| Entry { path, mode, origin: origin.clone() };
-    let here = RoleResource { default: None, entries: entries.into_iter().map(entry).collect() };
+    let entries = entries.into_iter().map(entry).collect();
+    let here = RoleResource { default: None, default_origin: None, entries };
     let resources = BTreeMap::from([("thing".to_owned(), here)]);
-    let role =
-        Role { name: "role".into(), default, resources, reveal: std::collections::BTreeMap::new() };
+    let role = Role {
+        name: "role".into(),
+        default,
+        default_origin: origin.clone(),
+        resources,
+        reveal: BTreeMap::new(),
+    };
     let resource = Resource {
         name: "thing".into(),
         id: None,

@@ -29,6 +29,8 @@ mod harness;
 
 #[path = "../street/canary.rs"]
 mod canary;
+#[path = "../street/oracle.rs"]
+mod oracle;
 
 use self::harness::*;
 

@@ -16,6 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::oracle::{self, SpanBytes};
+
 /// The roles of the shipped policies; the token of each is `demo-<role>`.
 pub(crate) const ROLES: [&str; 5] = ["admin", "sales_rep", "marketing", "finance", "support"];
 
@@ -192,6 +194,7 @@ pub(crate) fn json_answer(body: &str) -> Vec<u8> {
 /// How to start a gate.
 pub(crate) struct GateBuilder {
     upstream: String,
+    crm: Option<Arc<Crm>>,
     extra: String,
     files: Vec<(String, String)>,
 }
@@ -203,6 +206,8 @@ pub(crate) struct Gate {
     pub(crate) folder: TempDir,
     log: MemoryLog,
     pub(crate) telemetry: Telemetry,
+    crm: Option<Arc<Crm>>,
+    spans: Option<SpanBytes>,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
 }
@@ -212,6 +217,12 @@ impl Drop for Gate {
         if let Some(task) = self.task.take() {
             task.abort();
         }
+        if let Some(crm) = self.crm.take()
+            && !std::thread::panicking()
+        {
+            let told = (&self.log, &self.telemetry);
+            oracle::search(&crm, told, self.spans.as_ref(), self.folder.path());
+        }
     }
 }
 
@@ -219,6 +230,7 @@ impl Drop for Gate {
 pub(crate) fn gate(upstream: &Upstream) -> GateBuilder {
     GateBuilder {
         upstream: format!("http://{}", upstream.address),
+        crm: upstream.crm.clone(),
         extra: String::new(),
         files: Vec::new(),
     }
@@ -250,7 +262,10 @@ impl GateBuilder {
         self
     }
 
-    pub(crate) async fn start(self) -> Gate {
+    pub(crate) async fn start(mut self) -> Gate {
+        let spans =
+            (self.crm.is_some() && !self.extra.contains("telemetry:")).then(SpanBytes::collect);
+        self.extra.extend(spans.iter().map(SpanBytes::config));
         let folder = tempfile::tempdir().unwrap();
         let path = write_gate(folder.path(), &self.upstream, &self.extra, &self.files);
         let loaded = config::load(&path, &|_| None).unwrap_or_else(|findings| {
@@ -265,7 +280,8 @@ impl GateBuilder {
         let task = tokio::spawn(server.serve(async {
             let _ = stopped.await;
         }));
-        Gate { data, admin, folder, log, telemetry, stop: Some(stop), task: Some(task) }
+        let (stop, task) = (Some(stop), Some(task));
+        Gate { data, admin, folder, log, telemetry, crm: self.crm, spans, stop, task }
     }
 }
 

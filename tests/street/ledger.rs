@@ -39,6 +39,22 @@ async fn an_answer_is_in_the_ledger_when_the_client_has_it() {
     assert_eq!(entry.route.as_deref(), Some("/api/v1/leads/{id}/"));
     assert_eq!(entry.correlation_id, answer.header("X-Correlation-ID").unwrap());
     assert!(entry.masked > 0 && entry.hidden > 0);
+    let told = |field: &str, act: &str| {
+        let found = entry.fields.iter().find(|told| told.field == field && told.act == act);
+        let found = found.unwrap_or_else(|| panic!("{field} {act}: {:?}", entry.fields));
+        let from = found.origin.find("roles/").unwrap_or_default();
+        (found.count, found.rule.as_str(), &found.origin[from..])
+    };
+    assert_eq!(told("$..phone", "masked"), (2, "sales_rep:$..phone", "roles/sales_rep.yaml:9"));
+    assert_eq!(told("$..ssn", "hidden"), (1, "sales_rep:$..ssn", "roles/sales_rep.yaml:10"));
+    assert_eq!(told("$..first_name", "shown"), (1, "", ""));
+    let sum = |act| -> u64 {
+        let of = entry.fields.iter().filter(|told| told.act == act);
+        of.map(|told| told.count).sum()
+    };
+    assert_eq!((sum("masked"), sum("hidden")), (entry.masked, entry.hidden));
+    let by_rule = r#"fieldgate_fields_hidden_total{resource="lead",rule="sales_rep:$..ssn"} 1"#;
+    gate.until(async || gate.metrics().await.contains(by_rule)).await;
     assert_eq!(entry.policy_revision.as_deref().map(str::len), Some(12));
 
     let by_http = Ask::new(gate.admin, "GET", "/api/v1/audit/masking-logs/?user_id=user-sales_rep");
@@ -71,6 +87,29 @@ async fn an_answer_is_in_the_ledger_when_the_client_has_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_names_everybody_in_it() {
+    let upstream = Upstream::demo().await;
+    let gate = with_ledger(&upstream, REQUIRED).start().await;
+    let list = gate.get("/api/v1/leads/?page_size=3").as_role("finance").send().await.json();
+    let ids: Vec<String> = list["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|lead| format!("lead/{}", lead["id"]))
+        .collect();
+    assert_eq!(ids.len(), 3);
+    let entries = entries(&gate);
+    assert_eq!(entries[0].object_names().collect::<Vec<_>>(), ids);
+    assert_eq!(entries[0].object_count, 3);
+    let by_default = entries[0].fields.iter().find(|told| told.field == "*").unwrap();
+    assert_eq!(by_default.rule, "finance:default");
+    assert!(by_default.origin.ends_with("roles/finance.yaml:7"), "{by_default:?}");
+    let of = Query { object: Some(ids[1].clone()), ..Query::default() };
+    let found = visitor(&gate).read(|connection| audit::query(connection, &of)).unwrap();
+    assert_eq!(found.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_outcome_has_its_entry_and_strangers_have_none() {
     let upstream = Upstream::crm(Crm::with_leads(5_000)).await;
     let gate = with_ledger(&upstream, REQUIRED).start().await;
@@ -88,6 +127,9 @@ async fn every_outcome_has_its_entry_and_strangers_have_none() {
         .map(|stored| stored.entry.as_ref().unwrap())
         .map(|entry| (entry.outcome.unwrap(), entry.reason.as_deref()))
         .collect();
+    let streamed = found[1].entry.as_ref().unwrap();
+    assert_eq!((streamed.objects.len(), streamed.object_count), (100, 5_000));
+    assert!(!streamed.fields.is_empty());
     assert_eq!(
         outcomes,
         [

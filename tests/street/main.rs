@@ -30,6 +30,7 @@ mod ledger;
 mod limits;
 mod lists;
 mod memory;
+mod oracle;
 mod panics;
 mod passthrough;
 mod program;

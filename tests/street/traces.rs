@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use fieldgate::telemetry::{LinkedSpan, Moment, Work};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use tokio::io::AsyncWriteExt;
@@ -62,7 +61,7 @@ async fn check_one_trace(protocol: Protocol) {
         .await;
     assert_eq!(answer.status, 200, "{}", answer.head);
 
-    let spans = spans(&collector, 4).await;
+    let spans = spans(&collector, 5).await;
     let named = |kind: SpanKind, name: &str| {
         spans.iter().find(|span| span.kind() == kind && span.name == name).unwrap_or_else(|| {
             panic!("no {name} in {spans:#?}");
@@ -155,7 +154,7 @@ async fn a_share_of_nothing_still_keeps_what_failed_or_was_slow() {
     assert_eq!(get(2).await.status, 500);
     assert_eq!(get(3).await.status, 200);
     assert_eq!(gate.get("/api/v1/leads/4/").send().await.status, 401);
-    let spans = spans(&collector, 9).await;
+    let spans = spans(&collector, 10).await;
     let mut paths: Vec<(String, String)> = spans
         .iter()
         .filter(|span| span.kind() == SpanKind::Server)
@@ -182,13 +181,13 @@ async fn a_share_of_everything_keeps_everything_and_tells_the_crm() {
     let upstream = Upstream::scripted(json_answer(LEAD), Pace::OnePacket).await;
     let gate = gate(&upstream).config(&collector.config(Protocol::Http, "share: 1")).start().await;
     gate.get("/api/v1/leads/1/").as_role("admin").send().await;
-    assert_eq!(spans(&collector, 4).await.len(), 4);
+    assert_eq!(spans(&collector, 5).await.len(), 5);
     assert!(sent(&upstream, 0, "traceparent").unwrap().ends_with("-03"));
     // A client that does not want its trace kept is believed.
     let unwanted = gate.get("/api/v1/leads/1/").header("traceparent", &traceparent("00"));
     unwanted.as_role("admin").send().await;
     gate.stop().await;
-    assert_eq!(collector.spans().len(), 4);
+    assert_eq!(collector.spans().len(), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -203,7 +202,7 @@ async fn what_waits_is_sent_before_the_end() {
     gate.stop().await;
     let flushed = tokio::task::spawn_blocking(move || telemetry.flush(Duration::from_secs(30)));
     assert!(flushed.await.unwrap());
-    assert_eq!(collector.spans().len(), 80);
+    assert_eq!(collector.spans().len(), 100);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -225,20 +224,71 @@ async fn a_collector_that_never_answers_costs_no_client_anything() {
     .await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_later_delivery_is_linked_to_its_request() {
-    let collector = Collector::start(Protocol::Grpc).await;
+/// A write through a gate with a journal and a sink: one trace, and the delivery of its event linked
+/// to it.
+async fn check_a_later_delivery_is_linked(protocol: Protocol) {
+    let collector = Collector::start(protocol).await;
     let upstream = Upstream::scripted(json_answer(LEAD), Pace::OnePacket).await;
-    let gate = gate(&upstream).config(&collector.config(Protocol::Grpc, "share: 0")).start().await;
-    let kept = traceparent("01");
-    let delivery = LinkedSpan::begin(Work::Delivery, Some(&kept), Moment::now(), &mut rand::rng());
-    let goes_on = delivery.traceparent();
-    delivery.emit(Moment::now(), &gate.telemetry);
-    let spans = spans(&collector, 1).await;
-    assert_eq!(spans[0].name, "deliver");
-    assert_eq!(hex(&spans[0].links[0].trace_id), TRACE);
-    assert_eq!(hex(&spans[0].links[0].span_id), PARENT);
-    assert!(goes_on.contains(&hex(&spans[0].span_id)));
+    let sink = "data_dir: data\n\
+                events: { sinks: [{ file: { name: trail, role: admin, path: trail.jsonl } }] }";
+    let traces = collector.config(protocol, "share: 0");
+    let gate =
+        gate(&upstream).file("data/.keep", "").config(&format!("{sink}\n{traces}")).start().await;
+    let write = gate.request("PATCH", "/api/v1/leads/7/").as_role("admin");
+    let write = write.header("traceparent", &traceparent("01")).json(r#"{"title":"x"}"#);
+    assert_eq!(write.send().await.status, 200);
+
+    let is_there = |name: &str| collector.spans().iter().any(|span| span.name == name);
+    gate.until(async || is_there("deliver") && is_there("score")).await;
+    let spans = collector.spans();
+    let named = |kind: SpanKind, name: &str| {
+        spans.iter().find(|span| span.kind() == kind && span.name == name).unwrap()
+    };
+    let server = named(SpanKind::Server, "PATCH /api/v1/leads/{id}/");
+    assert_eq!(hex(&server.parent_span_id), PARENT);
+    for (kind, name) in [
+        (SpanKind::Internal, "policy"),
+        (SpanKind::Internal, "journal"),
+        (SpanKind::Client, "PATCH /api/v1/leads/{id}/"),
+        (SpanKind::Internal, "filter"),
+        (SpanKind::Internal, "score"),
+    ] {
+        let child = named(kind, name);
+        assert_eq!(child.trace_id, server.trace_id, "{name}");
+        assert_eq!(child.parent_span_id, server.span_id, "{name}");
+    }
+    let client = named(SpanKind::Client, "PATCH /api/v1/leads/{id}/");
+    let told = sent(&upstream, 0, "traceparent").unwrap();
+    assert_eq!(told, format!("00-{TRACE}-{}-01", hex(&client.span_id)));
+    let delivery = named(SpanKind::Producer, "deliver");
+    assert_ne!(delivery.trace_id, server.trace_id);
+    assert_eq!(delivery.links[0].trace_id, server.trace_id);
+    assert_eq!(delivery.links[0].span_id, server.span_id);
+    assert_eq!(attribute(delivery, "fieldgate.event.type"), "lead.updated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_delivery_is_linked_to_its_request_over_grpc() {
+    check_a_later_delivery_is_linked(Protocol::Grpc).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_delivery_is_linked_to_its_request_over_http() {
+    check_a_later_delivery_is_linked(Protocol::Http).await;
+}
+
+/// Passthrough has its span of the CRM and its time too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_passes_unfiltered_is_timed_like_the_rest() {
+    let collector = Collector::start(Protocol::Grpc).await;
+    let upstream = Upstream::scripted(json_answer("{}"), Pace::OnePacket).await;
+    let gate = gate(&upstream).config(&collector.config(Protocol::Grpc, "share: 1")).start().await;
+    assert_eq!(gate.get("/robots.txt").send().await.status, 200);
+    let spans = spans(&collector, 2).await;
+    let client = spans.iter().find(|span| span.kind() == SpanKind::Client).unwrap();
+    assert!(sent(&upstream, 0, "traceparent").unwrap().contains(&hex(&client.span_id)));
+    let line = gate.access_lines(1).await.remove(0);
+    assert!(line["upstream_ms"].as_f64().is_some_and(|waited| waited > 0.0), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,10 +39,15 @@ fn path(text: &str) -> FieldPath {
 fn role(name: &str, default: Mode, entries: &[(&str, Mode)]) -> Role {
     let entry =
         |(text, mode): &(&str, Mode)| Entry { path: path(text), mode: *mode, origin: origin() };
-    let here = RoleResource { default: None, entries: entries.iter().map(entry).collect() };
+    let here = RoleResource {
+        default: None,
+        default_origin: None,
+        entries: entries.iter().map(entry).collect(),
+    };
     Role {
         name: name.into(),
         default,
+        default_origin: origin(),
         resources: [("lead".to_owned(), here)].into(),
         reveal: std::collections::BTreeMap::new(),
     }

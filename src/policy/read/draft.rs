@@ -90,6 +90,7 @@ pub(super) struct RouteDraft {
 pub(super) struct RoleDraft {
     pub(super) named: Named,
     pub(super) default: Option<Mode>,
+    pub(super) default_origin: Option<Origin>,
     pub(super) sections: Vec<SectionDraft>,
     pub(super) reveal: Vec<RevealDraft>,
 }
@@ -104,6 +105,7 @@ pub(super) struct RevealDraft {
 pub(super) struct SectionDraft {
     pub(super) resource: Named,
     pub(super) default: Option<Mode>,
+    pub(super) default_origin: Option<Origin>,
     pub(super) entries: Vec<Entry>,
 }
 
@@ -112,6 +114,7 @@ pub(super) struct SectionDraft {
 pub(super) struct GlobalDraft {
     pub(super) global: Global,
     pub(super) default_mode: Option<Mode>,
+    pub(super) default_origin: Option<Origin>,
     /// Where `unmatched: global_only` stands.
     pub(super) global_only: Option<Origin>,
     /// The paths of [`Global::passthrough`], in the same order.

@@ -40,7 +40,8 @@ impl Reader {
         if let Some(node) = self.optional(&mut fields, "fields") {
             self.global_fields(node, &mut draft);
         }
-        draft.default_mode = self.default_mode(&mut fields, "default_mode");
+        (draft.default_mode, draft.default_origin) =
+            self.default_mode(&mut fields, "default_mode").unzip();
         if let Some(node) = self.optional(&mut fields, "unmatched") {
             let words = [("deny", Unmatched::Deny), ("global_only", Unmatched::GlobalOnly)];
             draft.global.unmatched = self.word(node, "`unmatched`", &words).unwrap_or_default();

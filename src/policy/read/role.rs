@@ -14,14 +14,14 @@ impl Reader {
     pub(super) fn role(&mut self, root: &Node) -> Option<RoleDraft> {
         let mut fields = self.checker.map(root, "a role file")?;
         let named = self.role_name(&mut fields);
-        let default = self.default_mode(&mut fields, "default");
+        let (default, default_origin) = self.default_mode(&mut fields, "default").unzip();
         let reveal = fields.take_entry("reveal");
         let reveal = reveal.map(|(key, node)| self.reveal(key, node)).unwrap_or_default();
         let mut sections = Vec::new();
         for (key, node) in fields.take_rest() {
             sections.push(self.section(key, node));
         }
-        Some(RoleDraft { named: named?, default, sections, reveal })
+        Some(RoleDraft { named: named?, default, default_origin, sections, reveal })
     }
 
     /// `reveal:` — the fields of each resource whose masks the role may turn back into values.
@@ -51,14 +51,15 @@ impl Reader {
         rights
     }
 
-    /// A mode that holds where nothing else does; absent is fine, empty is not.
+    /// A mode that holds where nothing else does, and where it stands; absent is fine, empty is not.
     pub(super) fn default_mode(
         &mut self,
         fields: &mut Fields<'_>,
         name: &'static str,
-    ) -> Option<Mode> {
+    ) -> Option<(Mode, Origin)> {
         let (key, node) = fields.take_entry(name)?;
-        self.mode(key, node)
+        let mode = self.mode(key, node)?;
+        Some((mode, self.origin(key.span)))
     }
 
     fn role_name(&mut self, fields: &mut Fields<'_>) -> Option<Named> {
@@ -79,9 +80,14 @@ impl Reader {
     fn section(&mut self, key: &Key, node: &Node) -> SectionDraft {
         let resource = Named { name: key.name.clone(), origin: self.origin(key.span) };
         let Some(mut fields) = self.checker.map(node, &format!("`{}`", key.name)) else {
-            return SectionDraft { resource, default: None, entries: Vec::new() };
+            return SectionDraft {
+                resource,
+                default: None,
+                default_origin: None,
+                entries: Vec::new(),
+            };
         };
-        let default = self.default_mode(&mut fields, "default");
+        let (default, default_origin) = self.default_mode(&mut fields, "default").unzip();
         let mut entries: Vec<Entry> = Vec::new();
         for (key, node) in fields.take_rest() {
             let path = self.field_path(&key.name, key.span);
@@ -96,7 +102,7 @@ impl Reader {
             }
             entries.push(entry);
         }
-        SectionDraft { resource, default, entries }
+        SectionDraft { resource, default, default_origin, entries }
     }
 }
 

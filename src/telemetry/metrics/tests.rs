@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::catalogue::{Kind, METRICS};
 use super::super::exchange::{InFlight, Moment};
-use super::super::touched::Touched;
+use super::super::touched::{FieldRule, Touched};
 use super::*;
 use crate::correlation::TraceContext;
 
@@ -112,16 +112,18 @@ fn one_exchange_is_counted_everywhere() {
     one.response_bytes = 1000;
     one.refusal = Some(Refusal::JsonInvalid);
     one.set_caller("u", None, &["guest".into(), "support".into()]);
-    let touched = |act, count, rule: &str| Touched {
+    let rule = |act, rule: &str| FieldRule {
         field: "$.email".into(),
         act,
-        count,
         rule: rule.into(),
         origin: "roles/sales_rep.yaml:3".into(),
     };
-    one.add_touched(touched(Act::Masked, 2, "sales_rep:$.email"));
-    one.add_touched(touched(Act::Hidden, 2, "nobody:knows"));
-    one.add_touched(touched(Act::Shown, 9, "sales_rep:$.email"));
+    let rules = [
+        rule(Act::Masked, "sales_rep:$.email"),
+        rule(Act::Hidden, "nobody:knows"),
+        rule(Act::Shown, "sales_rep:$.email"),
+    ];
+    one.touched = Touched::new(rules.into(), vec![2, 2, 9]);
     one.waited_for_upstream(Duration::from_millis(30));
     check(&metrics.render().unwrap(), "http_server_active_requests", "1");
     observe(&metrics, one, Duration::from_millis(31));
@@ -204,13 +206,13 @@ fn series_stay_bounded_under_hostile_input() {
         one.policy_revision = Some(format!("{noise}").into());
         one.status = u16::try_from(noise % 1000).ok();
         one.masked = 1;
-        one.add_touched(Touched {
+        let rule = FieldRule {
             field: format!("f{noise}").into(),
             act: Act::Masked,
-            count: 1,
             rule: format!("rule{noise}").into(),
             origin: "x:1".into(),
-        });
+        };
+        one.touched = Touched::new([rule].into(), vec![1]);
         one.trace = Some(TraceContext::begin(&mut rand::rng()));
         one.refusal = Refusal::ALL.get(noise as usize % Refusal::ALL.len()).copied();
         one.waited_for_upstream(Duration::from_micros(1));

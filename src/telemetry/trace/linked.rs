@@ -17,7 +17,7 @@ use super::super::catalogue::SPAN_ATTRIBUTES;
 use super::super::exchange::Moment;
 use super::Finished;
 use super::spans::{context, scope, span_id};
-use crate::correlation::TraceContext;
+use crate::correlation::{Propagation, TraceContext};
 
 /// What is done off the street.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,13 +78,22 @@ pub struct LinkedSpan {
 }
 
 impl LinkedSpan {
-    /// Begins a span. `cause` is the `traceparent` that was kept of the request.
+    /// Begins a span. `cause` is the `traceparent` that was kept of the request. What is called in
+    /// the span is told to keep its trace where that of the cause was kept; where nothing caused it,
+    /// the share decides.
     #[must_use]
-    pub fn begin(work: Work, cause: Option<&str>, now: Moment, random: &mut impl Rng) -> Self {
+    pub fn begin(
+        work: Work,
+        cause: Option<&str>,
+        propagation: Propagation,
+        now: Moment,
+        random: &mut impl Rng,
+    ) -> Self {
+        let cause = cause.and_then(TraceContext::of_traceparent);
         Self {
             work,
-            trace: TraceContext::begin(random),
-            cause: cause.and_then(TraceContext::of_traceparent),
+            trace: propagation.begin(cause.as_ref(), random),
+            cause,
             begun: now,
             ended: now,
             error: None,
@@ -116,8 +125,8 @@ impl LinkedSpan {
         self.error = Some(reason);
     }
 
-    /// Ends it and tells it, if it is worth keeping: the request's trace was, it failed, or it was
-    /// slow.
+    /// Ends it and tells it, if it is worth keeping: the request's trace was, or it belongs to the
+    /// share, it failed, or it was slow.
     pub fn emit(mut self, now: Moment, telemetry: &Telemetry) {
         self.ended = now;
         let Some(tracer) = &telemetry.inner.tracer else { return };
@@ -131,7 +140,7 @@ impl LinkedSpan {
     }
 
     pub(super) fn is_wanted(&self) -> bool {
-        self.error.is_some() || self.cause.as_ref().is_none_or(TraceContext::is_sampled)
+        self.error.is_some() || self.trace.is_sampled()
     }
 
     pub(super) fn finish(self) -> SpanData {

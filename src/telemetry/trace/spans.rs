@@ -58,7 +58,7 @@ pub(super) fn append(exchange: &Exchange, random: &mut impl Rng, out: &mut Vec<S
                 Stage::Policy => policy_attributes(exchange),
                 Stage::Upstream => upstream_attributes(exchange),
                 Stage::Filter => filter_attributes(exchange),
-                Stage::Journal => Vec::new(),
+                Stage::Journal | Stage::Score => Vec::new(),
             },
         };
         out.push(span.finish(exchange));

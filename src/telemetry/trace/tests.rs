@@ -216,7 +216,8 @@ fn a_linked_span_points_to_its_cause() {
     let now = Moment::now();
     let cause = format!("00-{TRACE}-{PARENT}-01");
     let mut random = StdRng::seed_from_u64(1);
-    let mut span = LinkedSpan::begin(Work::Delivery, Some(&cause), now, &mut random);
+    let mut span =
+        LinkedSpan::begin(Work::Delivery, Some(&cause), Propagation::default(), now, &mut random);
     span.attribute("fieldgate.sink", "billing");
     span.attribute("fieldgate.masked", 3);
     span.attribute("invented", "x");
@@ -238,9 +239,13 @@ fn a_linked_span_points_to_its_cause() {
 
 #[test]
 fn a_linked_span_is_kept_as_its_cause_was() {
-    let wanted = |cause: Option<&str>, failed: bool| {
+    let begun = |cause: Option<&str>, share: Share| {
+        let propagation = Propagation { share, ..Propagation::default() };
         let mut random = StdRng::seed_from_u64(1);
-        let mut span = LinkedSpan::begin(Work::WorkflowAction, cause, Moment::now(), &mut random);
+        LinkedSpan::begin(Work::WorkflowAction, cause, propagation, Moment::now(), &mut random)
+    };
+    let wanted = |cause: Option<&str>, failed: bool| {
+        let mut span = begun(cause, Share::NONE);
         if failed {
             span.fail("refused");
         }
@@ -251,8 +256,13 @@ fn a_linked_span_is_kept_as_its_cause_was() {
     assert!(wanted(Some(&sampled), false));
     assert!(!wanted(Some(&unsampled), false));
     assert!(wanted(Some(&unsampled), true));
-    assert!(wanted(None, false));
-    assert!(wanted(Some("nonsense"), false));
+    // Where nothing caused it, the share decides.
+    assert!(!wanted(None, false) && !wanted(Some("nonsense"), false));
+    assert!(begun(None, Share::ALL).is_wanted());
+    // What is called in it is told the same.
+    assert!(begun(Some(&sampled), Share::NONE).traceparent().ends_with("-03"));
+    assert!(begun(Some(&unsampled), Share::ALL).traceparent().ends_with("-02"));
+    assert!(begun(None, Share::NONE).traceparent().ends_with("-02"));
 }
 
 fn spans_total(telemetry: &Telemetry, outcome: &str) -> u64 {
