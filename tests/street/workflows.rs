@@ -182,20 +182,19 @@ async fn making_a_workflow_overwrites_no_file() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_shows_no_environment() {
     let upstream = Upstream::demo().await;
-    let home = std::env::var("CARGO_MANIFEST_DIR").unwrap();
-    let tell = TELL.replace("lost: {{lead.email}}", "{{env.CARGO_MANIFEST_DIR}}");
+    let tell = TELL.replace("lost: {{lead.email}}", "{{env.FIELDGATE_OF_TESTS}}");
     let gate = gate(&upstream)
         .file("data/.keep", "")
         .file("admin.token", TOKEN)
         .file("policies/workflows/tell.yaml", &tell)
-        .config(&CONFIG.replace("concurrency: 4", "concurrency: 4, env: [CARGO_MANIFEST_DIR]"));
+        .config(&CONFIG.replace("concurrency: 4", "concurrency: 4, env: [FIELDGATE_OF_TESTS]"));
     let gate = gate.start().await;
     let execute = "/api/v1/workflows/tell/execute/?dry_run=true";
     let tried = gate.page("POST", execute).json(r#"{"record":{"id":1}}"#).send().await;
     assert_eq!(tried.status, 200, "{}", tried.text());
     let actions = &tried.json()["actions"];
-    assert_eq!(actions[0]["payload"]["message"], "[env.CARGO_MANIFEST_DIR]");
-    assert!(!tried.text().contains(&home), "{}", tried.text());
+    assert_eq!(actions[0]["payload"]["message"], "[env.FIELDGATE_OF_TESTS]");
+    assert!(!tried.text().contains(VARIABLE.1), "{}", tried.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]
