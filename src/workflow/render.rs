@@ -272,8 +272,8 @@ impl Filling<'_> {
     /// The value of a slot, its filters applied; `null` where there is none.
     fn slot(&self, slot: &Slot) -> Result<Value<'static>, RenderFault> {
         let value = self.reference(&slot.reference)?;
-        let filters = slot.filters.iter();
-        let filtered = filters.fold(Ok(value), |value, filter| filter::apply(filter, value?));
+        let mut filters = slot.filters.iter();
+        let filtered = filters.try_fold(value, |value, filter| filter::apply(filter, value));
         filtered.map_err(|NoDate| RenderFault::Date(slot.reference.to_string()))
     }
 
