@@ -38,8 +38,8 @@ pub(super) struct Found {
     pub(super) violations: Vec<String>,
     /// Whether a text begins like a mask.
     pub(super) may_hold_masks: bool,
-    /// Whether a member is an object or list in which something may not be written: if the CRM
-    /// replaces it whole, that is lost.
+    /// Whether a member is an object or list in which something may not be written, or a `null` in
+    /// the place of one: if the CRM replaces it whole, that is lost.
     pub(super) may_lose: bool,
 }
 
@@ -151,9 +151,12 @@ pub(super) fn examine<N: Navigator>(navigator: &N, body: &[u8]) -> Result<Found,
                 }
             }
         }
-        if is_container {
+        let is_null = body.get(token.start..token.end) == Some(b"null");
+        if is_container || is_null {
             let is_inert = state.as_ref().is_none_or(|here| navigator.is_inert(here));
             found.may_lose |= !open.is_empty() && !is_inert;
+        }
+        if is_container {
             open.push(Open {
                 state,
                 is_object: token.kind == Kind::ObjectStart,

@@ -590,6 +590,94 @@ fn operations_write_and_read_fields() {
     );
 }
 
+/// The CRM carries out one operation after the other; who holds the second one against the record as
+/// it was before the first is led to the wrong element.
+#[test]
+fn operations_are_not_held_against_a_record_that_earlier_ones_have_changed() {
+    let role = r#"default: edit
+lead: { "$..emails[*].value": mask, "box": edit }"#;
+    let real = r#"{"title":"a","emails":[{"id":1,"value":null},{"id":2,"value":"john@x.org"}]}"#;
+    let refused = |operations: &str| {
+        let found = Stage::new(role).settle("PATCH", PATCH, operations, Some(real));
+        let is_refused = matches!(found, Err(Denied::NotWritable(_) | Denied::MaskedValue(_)));
+        assert!(is_refused, "{operations}: {found:?}");
+    };
+    let first = r#"{"op":"remove","path":"/emails/0"}"#;
+    let whole = r#"{"op":"replace","path":"/emails/0","value":{"id":1,"value":null}}"#;
+    for operations in [
+        format!(r#"[{first},{{"op":"copy","from":"/emails/0/value","path":"/title"}}]"#),
+        format!(r#"[{first},{{"op":"copy","from":"/emails/0","path":"/title"}}]"#),
+        format!(r#"[{first},{{"op":"test","path":"/emails/0/value","value":null}}]"#),
+        format!("[{first},{whole}]"),
+        format!(r#"[{{"op":"move","from":"/emails/0","path":"/title"}},{whole}]"#),
+        format!(r#"[{{"op":"add","path":"/emails/0","value":{{"id":9}}}},{whole}]"#),
+        format!(r#"[{{"op":"add","path":"/Emails/0","value":{{"id":9}}}},{whole}]"#),
+        format!(r#"[{{"op":"replace","path":"","value":{real}}},{whole}]"#),
+    ] {
+        refused(&operations);
+    }
+    for fine in [
+        r#"[{"op":"add","path":"/tags/-","value":"x"},{"op":"add","path":"/tags/-","value":"y"}]"#,
+        r#"[{"op":"replace","path":"/title","value":"x"},{"op":"replace","path":"/title","value":"y"}]"#,
+        r#"[{"op":"test","path":"/emails/0/id","value":1},{"op":"remove","path":"/emails/0"}]"#,
+    ] {
+        check(role, "PATCH", PATCH, fine, Some(real), Ok(fine));
+    }
+}
+
+/// Where writes are let through to try a policy out, nothing is told that the caller may not see.
+#[test]
+fn whoever_may_write_everything_still_reads_nothing_by_it() {
+    for writes in ["writes: strip", "writes: report"] {
+        let stage = Stage::with(REP, writes, "$", "");
+        for (operation, name) in [
+            (r#"{"op":"copy","from":"/ssn","path":"/status"}"#, "ssn"),
+            (r#"{"op":"move","from":"/email","path":"/status"}"#, "email"),
+            (r#"{"op":"test","path":"/ssn","value":"900"}"#, "ssn"),
+            (r#"{"op":"test","path":"/ssn","value":"901"}"#, "ssn"),
+        ] {
+            let found = stage.settle("PATCH", PATCH, &format!("[{operation}]"), Some(REAL));
+            assert_eq!(found, not_writable(&[name]), "{writes} {operation}");
+        }
+    }
+}
+
+/// Who sees an empty object must not empty it of what he does not see.
+#[test]
+fn an_object_that_holds_hidden_members_is_not_taken_away() {
+    let role = "default: edit\nlead: { address: edit, address.street: hidden }";
+    let real = r#"{"status":"new","address":{"street":"Elm 1","city":"Ulm"}}"#;
+    let refused = || not_writable(&["address"]);
+    let json = |method: &str, body: &str| Stage::new(role).settle(method, JSON, body, Some(real));
+    for body in [r#"{"address":null}"#, r#"{"status":"x","address":null}"#] {
+        assert_eq!(json("PUT", body), refused(), "{body}");
+        assert_eq!(json("PATCH", body), refused(), "{body}");
+        let label = "application/merge-patch+json";
+        assert_eq!(Stage::new(role).settle("PATCH", label, body, Some(real)), refused());
+    }
+    assert_eq!(json("PUT", r#"{"address":7}"#), refused());
+    for operation in [
+        r#"{"op":"remove","path":"/address"}"#,
+        r#"{"op":"copy","from":"/status","path":"/address"}"#,
+        r#"{"op":"replace","path":"/address","value":null}"#,
+    ] {
+        let found = Stage::new(role).settle("PATCH", PATCH, &format!("[{operation}]"), Some(real));
+        assert_eq!(found, refused(), "{operation}");
+    }
+    assert_eq!(json("PATCH", r#"{"status":null}"#).unwrap(), r#"{"status":null}"#);
+    // Unread, it may hold one.
+    let unread = Stage::new(role).settle("PATCH", JSON, r#"{"address":null}"#, None);
+    assert_eq!(unread, masked(&["address"]));
+    let fine = r#"{"status":null}"#;
+    assert_eq!(Stage::new(role).settle("PATCH", JSON, fine, None).unwrap(), fine);
+    let strip = Stage::with(role, "writes: strip", "$", "");
+    let kept = strip.settle("PUT", JSON, r#"{"status":"x","address":null}"#, Some(real)).unwrap();
+    assert_eq!(kept, r#"{"status":"x","address":{"street":"Elm 1","city":"Ulm"}}"#);
+    let open = r#"{"status":"new","address":{"city":"Ulm"}}"#;
+    let gone = r#"{"address":null}"#;
+    assert_eq!(Stage::new(role).settle("PUT", JSON, gone, Some(open)).unwrap(), gone);
+}
+
 #[test]
 fn merge_patches_are_partial_at_any_depth() {
     let label = "application/merge-patch+json";
