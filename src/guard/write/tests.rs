@@ -590,6 +590,20 @@ fn operations_write_and_read_fields() {
     );
 }
 
+/// PHP writes `_` for a dot in the name of a form field.
+#[test]
+fn a_dot_in_the_name_of_a_form_field_may_be_an_underscore() {
+    let role = "default: edit\nlead: { date_of_birth: view, billing_address: hidden }";
+    for (body, name) in [
+        ("date.of.birth=x", "date.of.birth"),
+        ("billing.address=x", "billing.address"),
+        ("billing.address[0]=x", "billing.address"),
+    ] {
+        check(role, "POST", FORM, body, None, not_writable(&[name]).map(|_| ""));
+    }
+    check(role, "POST", FORM, "owner.name=x", None, Ok("owner.name=x"));
+}
+
 /// The CRM carries out one operation after the other; who holds the second one against the record as
 /// it was before the first is led to the wrong element.
 #[test]
