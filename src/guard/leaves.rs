@@ -7,6 +7,7 @@ use super::equal::{equal, same_number};
 use super::form::{Field, Step, encode};
 use super::multipart;
 use super::tree::{Content, Tree, Value};
+use super::violations::is_method_override;
 use super::write::walk::{Place, Walk};
 use super::write_back::{Pair, Text};
 use super::{Denied, Unreadable, Update};
@@ -45,7 +46,7 @@ pub(super) fn settle(
     fields: &[Field],
     current: Option<(&Pair<'_>, &FieldPath)>,
 ) -> Result<Option<Changed>, Denied> {
-    if fields.iter().any(|field| field.name.eq_ignore_ascii_case("_method")) {
+    if fields.iter().any(|field| is_method_override(field.name.as_bytes())) {
         return Err(Denied::MethodOverride);
     }
     let prefix = plain_names(walk.rights.body);

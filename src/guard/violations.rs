@@ -36,6 +36,8 @@ pub enum Unreadable {
 pub(super) struct Found {
     /// Dotted paths, in the order found.
     pub(super) violations: Vec<String>,
+    /// Whether the body asks for another method.
+    pub(super) overrides_method: bool,
     /// Whether a text begins like a mask.
     pub(super) may_hold_masks: bool,
     /// Whether a member is an object or list in which something may not be written, or a `null` in
@@ -123,10 +125,12 @@ pub(super) fn examine<N: Navigator>(navigator: &N, body: &[u8]) -> Result<Found,
                 continue;
             }
             Kind::Name(_) => {
+                let is_outermost = open.len() == 1;
                 let Some(parent) = open.last_mut() else { continue };
                 let quoted = body.get(token.start..token.end).unwrap_or_default();
                 let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
                 parent.name = unescape(inner).into_owned();
+                found.overrides_method |= is_outermost && is_method_override(&parent.name);
                 if !parent.names.insert(parent.name.clone()) {
                     return Err(Unreadable::RepeatedName);
                 }
@@ -169,6 +173,11 @@ pub(super) fn examine<N: Navigator>(navigator: &N, body: &[u8]) -> Result<Found,
     tokenizer.finish()?;
     found.violations.dedup();
     Ok(found)
+}
+
+/// Whether a member of a body, or a field of a form, names another method for the request.
+pub(super) fn is_method_override(name: &[u8]) -> bool {
+    name.trim_ascii().eq_ignore_ascii_case(b"_method")
 }
 
 /// The place of the value that begins now; `None` where nobody asks.

@@ -473,6 +473,8 @@ mod tests {
             "hashedSsn=9",
             "s.s.n=9",
             "s.s.n[gt]=9",
+            "\u{17f}\u{17f}n=9",
+            "%C5%BFsn=9",
         ] {
             check(Plain, asked, false);
         }

@@ -590,6 +590,37 @@ fn operations_write_and_read_fields() {
     );
 }
 
+#[test]
+fn a_body_asks_for_no_other_method() {
+    for (label, body) in [
+        (JSON, r#"{"_method":"DELETE"}"#),
+        (JSON, r#"{"status":"x"," _METHOD ":"DELETE"}"#),
+        (JSON, r#"{"\u005fmethod":"DELETE"}"#),
+        ("application/merge-patch+json", r#"{"_method":"PUT"}"#),
+        ("application/vnd.api+json", r#"{"_method":"PUT","data":{}}"#),
+        (FORM, "_method=PUT"),
+        (FORM, "_Method=PUT"),
+    ] {
+        check("default: edit", "POST", label, body, None, Err(Denied::MethodOverride));
+    }
+    let inner = r#"{"payment":{"_method":"card"}}"#;
+    check("default: edit", "POST", JSON, inner, None, Ok(inner));
+}
+
+/// Go compares names without case, and takes `ſ` for an `s`.
+#[test]
+fn letters_that_are_others_without_case() {
+    for body in [r#"{"\u017fsn":"1"}"#, "{\"\u{17f}\u{17f}n\":1}"] {
+        let found = Stage::new("default: edit\nlead: { ssn: hidden, rank: view }");
+        let found = found.settle("POST", JSON, body, None);
+        assert!(matches!(found, Err(Denied::NotWritable(_))), "{body}");
+    }
+    let kelvin = "{\"ran\u{212a}\":1}";
+    let found =
+        Stage::new("default: edit\nlead: { rank: view }").settle("POST", JSON, kelvin, None);
+    assert!(matches!(found, Err(Denied::NotWritable(_))));
+}
+
 /// PHP writes `_` for a dot in the name of a form field.
 #[test]
 fn a_dot_in_the_name_of_a_form_field_may_be_an_underscore() {
