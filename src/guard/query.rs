@@ -11,6 +11,7 @@ mod espocrm;
 mod expression;
 mod flatten;
 mod jsonapi;
+mod merged;
 mod names;
 mod odata;
 mod pairs;
@@ -20,6 +21,7 @@ mod salesforce;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use self::merged::merged;
 use self::names::parameter;
 pub use self::pairs::Malformed;
 use self::pairs::{Pair, Semicolons};

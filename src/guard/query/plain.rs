@@ -275,6 +275,11 @@ pub(super) fn is_conventional(word: &str) -> bool {
     [&NAMING[..], &SHOWING, &SEARCHING, &EXPRESSING].iter().any(|list| list.contains(&word))
 }
 
+/// Whether half the world asks for no field by this parameter.
+pub(super) fn is_harmless(word: &str) -> bool {
+    HARMLESS.contains(&word)
+}
+
 /// A parameter without brackets.
 fn alone(name: &str, word: &str, pair: &Pair) -> Vec<Asked> {
     if HARMLESS.contains(&word) {

@@ -621,6 +621,58 @@ fn letters_that_are_others_without_case() {
     assert!(matches!(found, Err(Denied::NotWritable(_))));
 }
 
+/// Whoever merges a query string with a body writes the field of each parameter's name.
+#[test]
+fn parameters_of_a_write_are_fields() {
+    struct Known<'a>(&'a Stage);
+
+    impl crate::guard::query::Sight for Known<'_> {
+        fn rules(&self, resource: &str) -> Option<&crate::policy::query::QueryRules> {
+            self.0.set.resources.get(resource).map(|resource| &resource.query)
+        }
+
+        fn plan(&self, _: &str) -> Option<Arc<Plan>> {
+            None
+        }
+
+        fn sees_all(&self, _: &str) -> bool {
+            false
+        }
+
+        fn knows(&self, _: &str, name: &str) -> bool {
+            ["status", "source", "ssn", "email", "id", "date_of_birth", "page"].contains(&name)
+        }
+    }
+
+    let role = r#"lead: { "$..email": mask, ssn: hidden, status: edit, date_of_birth: view }"#;
+    let check = |body: &str, query: &str, names_record: bool, expect: &[&str]| {
+        let stage = Stage::with(role, "query: { ignore: [page] }", "$", body);
+        let route = &stage.set.resources["lead"].routes[0];
+        let vaulted = LookedUp::new();
+        let rights = Rights {
+            writes: Writes::Enforce,
+            plan: stage.plan(Purpose::Write),
+            registry: stage.plan(Purpose::Registry),
+            body: route.records_in_body(),
+            keys: None,
+            tenant: "",
+            vaulted: &vaulted,
+        };
+        let known = Known(&stage);
+        let found = crate::guard::query::merged(&known, "lead", &rights, names_record, query);
+        assert_eq!(found.unwrap(), expect, "{query}");
+    };
+    check("", "source=x&status=new&notify=1&page=2&fields=ssn&format=json", true, &["source"]);
+    check("", "ssn=9&ssn[]=9", true, &["ssn", "ssn[]"]);
+    check("", "owner[email]=x&email=y", true, &["owner[email]", "email"]);
+    check("", "date_of_birth=x", true, &["date_of_birth"]);
+    check("", "date.of.birth=x", true, &["date.of.birth"]);
+    check("", "id=8", true, &["id"]);
+    check("", "id=8", false, &[]);
+    check(r#", body: "$.lead""#, "lead[source]=x", true, &["lead[source]"]);
+    check(r#", body: "$.lead""#, "lead[status]=x&status=y", true, &[]);
+}
+
 /// PHP writes `_` for a dot in the name of a form field.
 #[test]
 fn a_dot_in_the_name_of_a_form_field_may_be_an_underscore() {
