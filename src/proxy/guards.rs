@@ -118,7 +118,7 @@ fn guard_merged(
         return Ok(());
     }
     if rights.writes != Writes::Report || call.causation.is_some() {
-        return Err(Refused { fields, ..Refusal::FieldNotWritable.into() });
+        return Err(Refused { fields, ..Refusal::FieldNotEditable.into() });
     }
     report(gate, begun, (route, call), fields);
     Ok(())
@@ -257,7 +257,7 @@ impl Write<'_> {
 fn denied(why: Denied, form: &Form) -> Refused {
     let is_form = matches!(form, Form::Pairs | Form::Multipart(_));
     let (reason, fields) = match why {
-        Denied::NotWritable(fields) => (Refusal::FieldNotWritable, fields),
+        Denied::NotWritable(fields) => (Refusal::FieldNotEditable, fields),
         Denied::MaskedValue(fields) => (Refusal::MaskedValueWriteback, fields),
         Denied::Unreadable(Unreadable::RepeatedName) if is_form => {
             (Refusal::RequestFormInvalid, Vec::new())

@@ -71,6 +71,7 @@ async fn there_and_back(gate: &Gate, crm: &Crm, collections: &[&str], roles: &[&
     written
 }
 
+/// Rows 26 and 27: masks and what was hidden stay as the CRM has them, for every record and role.
 #[tokio::test(flavor = "multi_thread")]
 async fn records_that_go_straight_back_change_nothing() {
     let upstream = Upstream::demo().await;
@@ -80,6 +81,8 @@ async fn records_that_go_straight_back_change_nothing() {
     assert!(written > 500, "{written}");
 
     let masked = gate(&upstream)
+        .config("data_dir: data")
+        .file("data/.keep", "")
         .file("policies/resources/lead.yaml", EVERY_STRATEGY)
         .file("policies/roles/sales_rep.yaml", SEES_MASKS)
         .start()
@@ -187,6 +190,7 @@ async fn the_record_is_read_with_the_credentials_of_its_writer_and_its_validator
     }
 }
 
+/// Rows 26 and 27: what cannot be restored is a conflict.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_record_cannot_be_read_nothing_is_overwritten() {
     for answer in [
@@ -209,6 +213,7 @@ async fn where_the_record_cannot_be_read_nothing_is_overwritten() {
     }
 }
 
+/// Row 25: in whatever form a field is written that its sender may not write, it is named and refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn forms_patches_and_everything_else() {
     let upstream = Upstream::demo().await;
