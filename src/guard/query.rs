@@ -283,7 +283,8 @@ impl Judge<'_> {
                 may || self.is_open_field(parameter)
             }
             Asked::Mentioned(word) => {
-                !self.sight.knows(self.resource, word) || self.may_compare(&[word.clone()])
+                !self.sight.knows(self.resource, word)
+                    || self.may_compare(std::slice::from_ref(word))
             }
         }
     }
