@@ -71,7 +71,8 @@ fn decode(text: &str) -> Result<String, Unreadable> {
 /// The path that a name spells. Brackets that do not close, and whatever stands behind one that
 /// did, are read differently by every server.
 pub(super) fn path_of(name: &str) -> Result<Vec<Step>, Unreadable> {
-    let is_odd = |found: char| found.is_control() || found == '%';
+    // What begins like JSON or XML is no form, whatever its label says.
+    let is_odd = |found: char| found.is_control() || "%{}\"<".contains(found);
     if name.is_empty() || name.trim() != name || name.contains(is_odd) {
         return Err(Unreadable::Form);
     }
@@ -168,8 +169,23 @@ mod tests {
         check_path("emails[0].value", Some("/emails#0/value"));
         check_path("emails.0.value", Some("/emails#0/value"));
         for odd in [
-            "", "[email]", "a[b", "a]b", "a[b]c", "a..b", "a.", " a", "a[ b]", "a\0", "a%5Bb",
+            "",
+            "[email]",
+            "a[b",
+            "a]b",
+            "a[b]c",
+            "a..b",
+            "a.",
+            " a",
+            "a[ b]",
+            "a\0",
+            "a%5Bb",
             "a[[b]]",
+            "{\"ssn\":1}",
+            "a{",
+            "a}",
+            "\"a\"",
+            "<a>",
         ] {
             check_path(odd, None);
         }
@@ -193,7 +209,9 @@ mod tests {
         check("owner%5Bemail%5D=x", Ok(&[("owner[email]", "x")]));
         check("owner[email]=x&owner.email=y", Err(Unreadable::RepeatedName));
         check("a=1&a[b]=2", Err(Unreadable::RepeatedName));
-        for broken in ["a=%zz", "a=%", "%ff=1", "a=1;ssn=2", "=1", "a=%FF"] {
+        for broken in
+            ["a=%zz", "a=%", "%ff=1", "a=1;ssn=2", "=1", "a=%FF", r#"{"ssn":1}"#, "<ssn>1</ssn>"]
+        {
             check(broken, Err(Unreadable::Form));
         }
     }

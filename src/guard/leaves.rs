@@ -7,11 +7,13 @@ use super::equal::{equal, same_number};
 use super::form::{Field, Step, encode};
 use super::multipart;
 use super::tree::{Content, Tree, Value};
+use super::violations::is_method_override;
 use super::write::walk::{Place, Walk};
 use super::write_back::{Pair, Text};
 use super::{Denied, Unreadable, Update};
 use crate::json::navigate::{Action, Navigator as _};
 use crate::json::path::{FieldPath, Selector};
+use crate::policy::plan::folded;
 use crate::policy::set::Writes;
 
 /// What becomes of one field.
@@ -44,7 +46,7 @@ pub(super) fn settle(
     fields: &[Field],
     current: Option<(&Pair<'_>, &FieldPath)>,
 ) -> Result<Option<Changed>, Denied> {
-    if fields.iter().any(|field| field.name.eq_ignore_ascii_case("_method")) {
+    if fields.iter().any(|field| is_method_override(field.name.as_bytes())) {
         return Err(Denied::MethodOverride);
     }
     let prefix = plain_names(walk.rights.body);
@@ -131,6 +133,16 @@ fn spell<'v>(
     let is_whole = |other: &[u8]| other == field.name.as_bytes();
     let literal = automaton.named_members(automaton.root(), is_whole).next();
     is_open &= literal.is_none_or(|place| automaton.verdict(&place).scalar == Action::Keep);
+    // PHP writes `_` for a dot before the first bracket.
+    let head = field.name.split('[').next().unwrap_or_default();
+    if head.contains('.') {
+        let undotted = folded(&head.replace('.', "_"));
+        let is_undotted =
+            |other: &[u8]| std::str::from_utf8(other).is_ok_and(|other| folded(other) == undotted);
+        is_open &= automaton
+            .named_members(automaton.root(), is_undotted)
+            .all(|place| automaton.verdict(&place).scalar == Action::Keep);
+    }
     let (real, shown) = current.unzip();
     Spelled { place, is_open, real, shown, names }
 }

@@ -53,7 +53,10 @@ fn field(part: &[u8], span: (usize, usize)) -> Result<Field, Unreadable> {
         match name.to_ascii_lowercase().as_str() {
             "content-disposition" if named.is_none() => named = Some(disposition(content)?),
             "content-type" => {
-                if content.trim().to_ascii_lowercase().starts_with("multipart/") {
+                // Servers read parts in a part, and fields in a part that is JSON.
+                let label = content.trim().to_ascii_lowercase();
+                let essence = label.split(';').next().unwrap_or_default().trim_end();
+                if essence.starts_with("multipart/") || essence.ends_with("json") {
                     return Err(Unreadable::Form);
                 }
             }
@@ -147,6 +150,10 @@ mod tests {
             one(&format!("{good}\r\n{good}")),
             one(&format!("{good}\r\nContent-Transfer-Encoding: base64")),
             one(&format!("{good}\r\nContent-Type: multipart/mixed; boundary=y")),
+            one(&format!("{good}\r\nContent-Type: application/json")),
+            one(&format!("{good}\r\nContent-Type: Application/JSON; charset=utf-8")),
+            one(&format!("{good}\r\nContent-Type: application/merge-patch+json")),
+            one(&format!("{good}; filename=\"blob\"\r\nContent-Type: application/json")),
             one(&format!("{good}\r\n folded")),
             one(&format!("{good}\nX: y")),
             one("X-Name: a"),

@@ -1,7 +1,9 @@
 //! JSON Patch (RFC 6902): a list of operations, whose fields stand in pointers.
 //!
 //! An operation may write only what its sender may write, and read only what it may see: `copy` and
-//! `move` carry values to other places, and `test` tells whether a guess is right.
+//! `move` carry values to other places, and `test` tells whether a guess is right. Where an earlier
+//! operation of the same patch has been, nobody knows what stands there, and it is decided as if the
+//! record were not known.
 
 use super::equal::equal;
 use super::splice::{Outcome, rebuild};
@@ -11,6 +13,7 @@ use super::write_back::Pair;
 use super::{Denied, Unreadable};
 use crate::json::navigate::{Action, Navigator as _};
 use crate::json::path::Selector;
+use crate::policy::plan::folded;
 
 /// Most operations of one patch, and most steps of a pointer.
 const MOST_OPERATIONS: usize = 1024;
@@ -38,10 +41,21 @@ pub(super) fn settle<'t: 'a, 'a>(
     }
     walk.reads(tree.text, current.map(|pair| pair.real.text));
     let mut outcomes = Vec::new();
+    let mut changed: Vec<Vec<String>> = Vec::new();
+    let is_known = walk.is_known;
     for Child { value, .. } in children {
         let operation = Operation::read(value)?;
-        outcomes.push(decide(walk, tree.text, value, &operation, current)?);
+        // Where an earlier operation has been, the record is not what it was.
+        let is_stale = operation.reaches(&changed);
+        let current = current.filter(|_| !is_stale);
+        walk.is_known = is_known && !is_stale;
+        let outcome = decide(walk, tree.text, value, &operation, current)?;
+        if outcome != Outcome::Drop {
+            changed.extend(operation.changes());
+        }
+        outcomes.push(outcome);
     }
+    walk.is_known = is_known;
     walk.stands_at(Vec::new());
     Ok(match rebuild(tree.text, &tree.root, &outcomes, &[]) {
         Outcome::Put(bytes) => Some(bytes),
@@ -66,6 +80,30 @@ impl<'v> Operation<'v> {
             _ => false,
         };
         if is_whole { Ok(Self { name, path, from, value }) } else { Err(Unreadable::Patch) }
+    }
+
+    /// The places whose values are others behind this operation. An element that comes or goes
+    /// moves those behind it, so the whole list is one.
+    fn changes(&self) -> impl Iterator<Item = Vec<String>> {
+        let from = self.from.as_ref().filter(|_| self.name == "move");
+        let places = [Some(&self.path), from].into_iter().flatten();
+        places.filter(|_| self.name != "test").map(|path| match path.split_last() {
+            Some((last, list)) if index_of(last).is_some() => list.to_vec(),
+            _ => path.clone(),
+        })
+    }
+
+    /// Whether this operation is about a value in one of these places, however they are spelled.
+    fn reaches(&self, changed: &[Vec<String>]) -> bool {
+        let is_same = |(one, other): (&String, &String)| {
+            folded(one) == folded(other)
+                || index_of(one).is_some_and(|index| Some(index) == index_of(other))
+        };
+        [Some(&self.path), self.from.as_ref()].into_iter().flatten().any(|path| {
+            changed
+                .iter()
+                .any(|place| place.len() <= path.len() && place.iter().zip(path).all(is_same))
+        })
     }
 }
 
@@ -107,11 +145,9 @@ fn decide(
         return carry(walk, operation, &places, from, current);
     }
     let Some(value) = operation.value else {
-        return Ok(if places.iter().all(|place| is_open(walk, *place)) {
-            Outcome::Keep
-        } else {
-            refuse(walk)
-        });
+        let is_open = places.iter().all(|place| is_open(walk, *place));
+        let is_gone = takes_away(walk, operation, &places, current);
+        return Ok(if is_open && !is_gone { Outcome::Keep } else { refuse(walk) });
     };
     if operation.name == "test" {
         return Ok(test(walk, &places, value, real, shown));
@@ -170,8 +206,36 @@ fn test(
             walk.tally.kept += 1;
             Outcome::Drop
         }
-        (false, _) => refuse(walk),
+        (false, _) => {
+            walk.forbidden();
+            refuse(walk)
+        }
     }
+}
+
+/// Whether the value at the path of an operation goes with something in it that its sender may not
+/// write. Elements of a list come and go.
+fn takes_away(
+    walk: &mut Walk<'_>,
+    operation: &Operation<'_>,
+    places: &[Place],
+    current: Option<&Pair<'_>>,
+) -> bool {
+    let Some(current) = current else {
+        if !walk.is_known && walk.may_hold_more() {
+            walk.mask_violation(None);
+        }
+        return false;
+    };
+    let parent =
+        operation.path.split_last().and_then(|(_, parent)| find(&current.real.root, parent));
+    if parent.is_some_and(|parent| matches!(parent.content, Content::List(_))) {
+        return false;
+    }
+    let real = find(&current.real.root, &operation.path);
+    real.is_some_and(|real| {
+        real.is_container() && !places.iter().all(|place| walk.is_open_throughout(*place, real))
+    })
 }
 
 /// `copy` and `move`.
@@ -195,13 +259,15 @@ fn carry(
     if !may_read {
         let names = from.iter().filter(|step| index_of(step).is_none()).cloned().collect();
         walk.stands_at(names);
+        walk.forbidden();
         return Ok(refuse(walk));
     }
     let may_write = targets.iter().all(|place| {
         is_open(walk, *place) && walk.rights.plan.automaton.is_inert(&place.write)
             || real.is_some_and(|real| walk.is_open_throughout(*place, real))
     });
-    Ok(if may_write { Outcome::Keep } else { refuse(walk) })
+    let is_gone = takes_away(walk, operation, targets, current);
+    Ok(if may_write && !is_gone { Outcome::Keep } else { refuse(walk) })
 }
 
 fn refuse(walk: &mut Walk<'_>) -> Outcome {

@@ -11,6 +11,7 @@ mod espocrm;
 mod expression;
 mod flatten;
 mod jsonapi;
+mod merged;
 mod names;
 mod odata;
 mod pairs;
@@ -20,9 +21,11 @@ mod salesforce;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use self::merged::merged;
 use self::names::parameter;
 pub use self::pairs::Malformed;
 use self::pairs::{Pair, Semicolons};
+use crate::json::navigate::{Action, Navigator as _};
 use crate::policy::plan::{Plan, View, folded};
 use crate::policy::query::{Dialect, Oracle, QueryRules};
 
@@ -53,6 +56,10 @@ enum Asked {
     Harmless,
     /// Nothing that the dialect or the resource knows; the name may be that of a field.
     Unknown(Path),
+    /// What is left of an unknown name without a word at its end or start that may be an operator.
+    Glued(Path),
+    /// A word in a text that nobody but the server reads; it may be the name of a field.
+    Mentioned(String),
 }
 
 /// What each pair asks for, by the pair's place.
@@ -190,7 +197,11 @@ fn refused_pairs(
         .collect();
     // What half the world calls a page or an order may be a field here.
     bad.extend(
-        pairs.iter().enumerate().filter(|(_, pair)| judge.is_restricted(pair)).map(|(at, _)| at),
+        pairs
+            .iter()
+            .enumerate()
+            .filter(|(_, pair)| judge.is_restricted(pair, pairs))
+            .map(|(at, _)| at),
     );
     // A name that is still encoded when it is decoded is another one to whoever decodes twice.
     bad.extend(
@@ -260,9 +271,68 @@ impl Judge<'_> {
                 // The whole name may be one of a field, however it is taken apart here.
                 let whole = [parameter.to_owned()];
                 let is_field = self.sight.knows(self.resource, parameter);
-                !is_stray && self.may_compare(path) && (!is_field || self.may_compare(&whole))
+                !is_stray
+                    && self.may_compare(path)
+                    && (!is_field || self.may_compare(&whole))
+                    && (self.is_led_to(path) || self.may_compare_all_below(path))
+                    && (self.is_open_field(parameter) || !self.resembles_restricted(path))
+            }
+            Asked::Glued(path) => {
+                let may = self.may_compare(path)
+                    && (self.is_led_to(path) || self.may_compare_all_below(path));
+                may || self.is_open_field(parameter)
+            }
+            Asked::Mentioned(word) => {
+                !self.sight.knows(self.resource, word)
+                    || self.may_compare(std::slice::from_ref(word))
             }
         }
+    }
+
+    /// Whether a policy knows a field of this name, and the role may ask by it.
+    fn is_open_field(&self, name: &str) -> bool {
+        self.sight.knows(self.resource, name) && self.may_compare(&[name.to_owned()])
+    }
+
+    /// Whether a path begins with something that a policy knows: a relation, or a field that holds
+    /// the others. If not, it is a frame (`q[ssn_start]`), and any name in it may be the field.
+    fn is_led_to(&self, path: &[String]) -> bool {
+        let Some(first) = path.first() else { return true };
+        let wanted = folded(first);
+        let is_like =
+            |name: &[u8]| std::str::from_utf8(name).is_ok_and(|name| folded(name) == wanted);
+        self.rules.relations.keys().any(|known| folded(known) == wanted)
+            || self.sight.plan(self.resource).is_some_and(|plan| {
+                plan.automaton.named_members(plan.automaton.root(), is_like).next().is_some()
+            })
+    }
+
+    fn may_compare_all_below(&self, path: &[String]) -> bool {
+        (1..path.len()).all(|at| self.may_compare(path.get(at..).unwrap_or_default()))
+    }
+
+    /// Whether a name of a path begins or ends with the name of a field that the role may not ask
+    /// by: `ssnContains`, `annual_revenue_min`. No list of operators is ever complete.
+    fn resembles_restricted(&self, path: &[String]) -> bool {
+        let mut ways = vec![(self.resource, path)];
+        if let [first, rest @ ..] = path {
+            let others =
+                self.rules.relations.iter().filter(|(known, _)| folded(known) == folded(first));
+            ways.extend(others.map(|(_, other)| (other.as_str(), rest)));
+        }
+        ways.into_iter().any(|(resource, path)| {
+            let Some(plan) = self.sight.plan(resource) else { return true };
+            let names = if resource == self.resource && self.is_led_to(path) {
+                path.get(..1)
+            } else {
+                Some(path)
+            };
+            names.unwrap_or_default().iter().any(|name| {
+                let is_open = self.sight.knows(resource, name)
+                    && view(self.sight, resource, std::slice::from_ref(name)) == View::Clear;
+                !is_open && holds_restricted(&plan, &folded(name))
+            })
+        })
     }
 
     /// Whether the answer may depend on the values at a path.
@@ -273,15 +343,20 @@ impl Judge<'_> {
 
     /// Whether a parameter has the name of a field that policies know and the role may not ask by,
     /// and the resource does not say that it is something else.
-    fn is_restricted(&self, pair: &Pair) -> bool {
+    fn is_restricted(&self, pair: &Pair, pairs: &[Pair]) -> bool {
         let head = pair.name.split('[').next().unwrap_or_default();
+        // PHP writes `_` for a dot in the name of a parameter.
+        let undotted = head.replace('.', "_");
         let declared = [&self.rules.ignore, &self.rules.search, &self.rules.ordering];
         let is_declared = declared
             .iter()
             .any(|list| list.iter().any(|known| parameter(known) == parameter(head)));
-        !is_declared
-            && self.sight.knows(self.resource, head)
-            && !self.may_compare(&[head.to_owned()])
+        let is_closed = |name: &str| {
+            self.sight.knows(self.resource, name) && !self.may_compare(&[name.to_owned()])
+        };
+        let is_frame_free = !matches!(self.rules.dialect, Dialect::JsonApi | Dialect::Plain);
+        let framed = if is_frame_free { None } else { plain::framed(pair, pairs) };
+        !is_declared && (is_closed(&undotted) || framed.is_some_and(|name| is_closed(&name)))
     }
 
     /// What may be seen at a path, in the record itself and in every record that it leads to.
@@ -310,6 +385,25 @@ impl Judge<'_> {
             || self.sight.knows(self.resource, path.last().unwrap_or(head))
             || self.sight.knows(self.resource, head)
     }
+}
+
+/// The shortest name of a restricted field by which others are known to begin or end.
+const SHORTEST_RESEMBLED: usize = 3;
+
+/// Whether a name begins or ends with that of a restricted field.
+fn holds_restricted(plan: &Plan, name: &str) -> bool {
+    let automaton = &plan.automaton;
+    let is_in = |known: &[u8]| {
+        let Ok(known) = std::str::from_utf8(known) else { return false };
+        let known = folded(known);
+        known.len() >= SHORTEST_RESEMBLED
+            && known.len() < name.len()
+            && (name.starts_with(&known) || name.ends_with(&known))
+    };
+    automaton.named_members(automaton.root(), is_in).any(|place| {
+        let verdict = automaton.verdict(&place);
+        verdict.scalar != Action::Keep || verdict.container != Action::Keep
+    })
 }
 
 /// Every way that a path can be read is walked once: within a record, and from any member that

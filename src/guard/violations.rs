@@ -36,10 +36,12 @@ pub enum Unreadable {
 pub(super) struct Found {
     /// Dotted paths, in the order found.
     pub(super) violations: Vec<String>,
+    /// Whether the body asks for another method.
+    pub(super) overrides_method: bool,
     /// Whether a text begins like a mask.
     pub(super) may_hold_masks: bool,
-    /// Whether a member is an object or list in which something may not be written: if the CRM
-    /// replaces it whole, that is lost.
+    /// Whether a member is an object or list in which something may not be written, or a `null` in
+    /// the place of one: if the CRM replaces it whole, that is lost.
     pub(super) may_lose: bool,
 }
 
@@ -123,10 +125,12 @@ pub(super) fn examine<N: Navigator>(navigator: &N, body: &[u8]) -> Result<Found,
                 continue;
             }
             Kind::Name(_) => {
+                let is_outermost = open.len() == 1;
                 let Some(parent) = open.last_mut() else { continue };
                 let quoted = body.get(token.start..token.end).unwrap_or_default();
                 let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
                 parent.name = unescape(inner).into_owned();
+                found.overrides_method |= is_outermost && is_method_override(&parent.name);
                 if !parent.names.insert(parent.name.clone()) {
                     return Err(Unreadable::RepeatedName);
                 }
@@ -151,9 +155,12 @@ pub(super) fn examine<N: Navigator>(navigator: &N, body: &[u8]) -> Result<Found,
                 }
             }
         }
-        if is_container {
+        let is_null = body.get(token.start..token.end) == Some(b"null");
+        if is_container || is_null {
             let is_inert = state.as_ref().is_none_or(|here| navigator.is_inert(here));
             found.may_lose |= !open.is_empty() && !is_inert;
+        }
+        if is_container {
             open.push(Open {
                 state,
                 is_object: token.kind == Kind::ObjectStart,
@@ -166,6 +173,11 @@ pub(super) fn examine<N: Navigator>(navigator: &N, body: &[u8]) -> Result<Found,
     tokenizer.finish()?;
     found.violations.dedup();
     Ok(found)
+}
+
+/// Whether a member of a body, or a field of a form, names another method for the request.
+pub(super) fn is_method_override(name: &[u8]) -> bool {
+    name.trim_ascii().eq_ignore_ascii_case(b"_method")
 }
 
 /// The place of the value that begins now; `None` where nobody asks.

@@ -13,8 +13,8 @@ use super::leaves;
 use super::multipart;
 use super::patch;
 use super::splice::Outcome;
-use super::tree::Tree;
-use super::violations::{Careful, examine};
+use super::tree::{Child, Tree};
+use super::violations::{Careful, examine, is_method_override};
 use super::write_back::{Known, LookedUp, Pair, Registry, Vaulted};
 use super::{Form, Unreadable};
 use crate::json::navigate::Navigator as _;
@@ -110,7 +110,7 @@ pub enum Denied {
     MaskedValue(Vec<String>),
     /// The body has no reading, or more than one.
     Unreadable(Unreadable),
-    /// A form field asks for another method.
+    /// A form field, or an outermost member, asks for another method.
     MethodOverride,
     /// It cannot be decided before the values behind these tokens are looked up.
     Vaulted(Vec<Vaulted>),
@@ -131,6 +131,9 @@ pub fn look(rights: &Rights<'_>, form: &Form, update: Update, body: &[u8]) -> Re
     let (has_violations, may_hold_masks) = match form {
         Form::Json | Form::MergePatch => {
             let found = examine(&Careful(&rights.plan.automaton), body)?;
+            if found.overrides_method {
+                return Err(Denied::MethodOverride);
+            }
             let may_lose = update == Update::Patch && found.may_lose;
             (!found.violations.is_empty() || may_lose, found.may_hold_masks)
         }
@@ -196,6 +199,10 @@ pub fn settle(
     let body = match form {
         Form::Json | Form::MergePatch | Form::JsonApi => {
             let tree = Tree::parse(body)?;
+            let asks = |child: &Child| is_method_override(child.name.as_bytes());
+            if tree.root.members().iter().any(asks) {
+                return Err(Denied::MethodOverride);
+            }
             let current = pair.as_ref().zip(records);
             let current = current.and_then(|(pair, records)| {
                 Some((&pair.real, pair.real.one(records)?, pair.shown.one(records)?))

@@ -118,7 +118,8 @@ impl Identifier {
     ///
     /// The first source whose kind of credential is there decides the kind. A bearer token is
     /// then tried with every source of bearer tokens, in order; one that none accepts is refused,
-    /// whatever else the request carries. Waits only where another server must be asked.
+    /// whatever else the request carries. So is one beside a credential by which the CRM may take
+    /// the request for somebody else's. Waits only where another server must be asked.
     ///
     /// # Errors
     /// Nobody is identified: no credential, one that does not hold, or nobody who could tell.
@@ -128,7 +129,13 @@ impl Identifier {
             if let Some(credential) = credential
                 && source.reads_bearer()
             {
-                return self.by_token(token(credential)?, arrival).await;
+                let identified = self.by_token(token(credential)?, arrival).await?;
+                return match self.second_credential(arrival) {
+                    None => Ok(identified),
+                    Some(source) => {
+                        Err(Unidentified::Invalid(Some(source), Refusal::SecondCredential))
+                    }
+                };
             }
             let kind = source.kind();
             let refused = |refusal| Unidentified::Invalid(Some(kind), refusal);
@@ -159,6 +166,18 @@ impl Identifier {
             }
         }
         Err(Unidentified::Missing)
+    }
+
+    /// Who else could say whose the request is: the CRM, by a cookie or header of its own. It may
+    /// act for that person, under the rights of the one whom the token names.
+    fn second_credential(&self, arrival: &Arrival<'_>) -> Option<SourceKind> {
+        let found = self.sources.iter().find(|source| match source {
+            Source::WhoAmI(crm) if !crm.reads_bearer() => {
+                !matches!(crm.credential(arrival), Ok(None))
+            }
+            _ => false,
+        });
+        found.map(Source::kind)
     }
 
     async fn by_token(

@@ -73,6 +73,8 @@ pub enum Refusal {
     RepeatedCredential,
     /// An `Authorization` beside another credential, of a scheme that its source does not read.
     UnsentAuthorization,
+    /// Beside a bearer token that holds, a cookie or header by which the CRM may know somebody else.
+    SecondCredential,
     /// The token is longer than [`super::MAX_TOKEN_BYTES`].
     TokenTooLong,
     /// The token has the form of nothing that a source reads.
@@ -125,6 +127,7 @@ impl Refusal {
         Self::RepeatedAuthorization,
         Self::RepeatedCredential,
         Self::UnsentAuthorization,
+        Self::SecondCredential,
         Self::TokenTooLong,
         Self::MalformedToken,
         Self::UnknownToken,
@@ -163,6 +166,7 @@ impl Refusal {
             Self::RepeatedAuthorization => "repeated_authorization",
             Self::RepeatedCredential => "repeated_credential",
             Self::UnsentAuthorization => "unsent_authorization",
+            Self::SecondCredential => "second_credential",
             Self::TokenTooLong => "token_too_long",
             Self::MalformedToken => "malformed_token",
             Self::UnknownToken => "unknown_token",

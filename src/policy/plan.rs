@@ -329,10 +329,15 @@ fn view_by(action: Action) -> View {
 }
 
 /// A name as the most careless server compares it: without case, and without what stands between
-/// its words.
+/// its words. Letters such as `ſ` and the Kelvin sign are an `s` and a `k` to those who compare
+/// without case (Go does), and become so by way of their capitals.
 #[must_use]
 pub fn folded(name: &str) -> String {
-    name.chars().filter(|found| !"_- ".contains(*found)).flat_map(char::to_lowercase).collect()
+    name.chars()
+        .filter(|found| !"_- ".contains(*found))
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 /// Groups of patterns that stop together.

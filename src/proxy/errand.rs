@@ -133,7 +133,7 @@ fn stopped(reason: Refusal) -> Stopped {
         Refusal::TenantMismatch
         | Refusal::NoRoute
         | Refusal::NoKnownRole
-        | Refusal::FieldNotWritable
+        | Refusal::FieldNotEditable
         | Refusal::MaskedValueWriteback
         | Refusal::OracleParam
         | Refusal::CredentialsMissing

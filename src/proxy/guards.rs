@@ -1,6 +1,7 @@
 //! The guards at work: what the request asks, and what it writes.
 
 use bytes::Bytes;
+use http::Method;
 use http::header::{self, HeaderValue};
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::RequestHeader;
@@ -50,6 +51,9 @@ pub(super) async fn guard(
     };
     let sight = call.policies.snapshot.sight(&call.roles);
     let query = guard_query(&sight, route, asked, begun, call.causation.is_some())?;
+    if let Some(query) = &query {
+        guard_merged(gate, &sight, (route, call), &asking.method, query, begun)?;
+    }
     if body.is_empty() {
         return Ok(Guarded { query, body, if_match: None });
     }
@@ -88,6 +92,53 @@ fn guard_query(
             Err(Refused { fields: parameters, ..Refusal::OracleParam.into() })
         }
     }
+}
+
+/// The query string of a write, which the CRM may merge with the body.
+fn guard_merged(
+    gate: &Gate,
+    sight: &CallerSight<'_>,
+    (route, call): (&GovernedRoute, &Call),
+    method: &Method,
+    query: &str,
+    begun: &mut Begun,
+) -> Result<(), Refused> {
+    let writes = route.declared().is_some_and(|route| !route.is_search);
+    if !writes || method.is_safe() || *method == Method::DELETE {
+        return Ok(());
+    }
+    let snapshot = &call.policies.snapshot;
+    let guard = snapshot.write_guard(route, &call.roles)?;
+    let vaulted = LookedUp::new();
+    let rights = guard.rights(call.tenant.as_deref().unwrap_or_default(), &vaulted)?;
+    let names_record = route.template.contains('{');
+    let merged = query::merged(sight, &route.resource.name, &rights, names_record, query);
+    let fields = merged.map_err(|Malformed| Refusal::BadQuery)?;
+    if fields.is_empty() {
+        return Ok(());
+    }
+    if rights.writes != Writes::Report || call.causation.is_some() {
+        return Err(Refused { fields, ..Refusal::FieldNotEditable.into() });
+    }
+    report(gate, begun, (route, call), fields);
+    Ok(())
+}
+
+/// Tells of fields that are written although their sender may not.
+fn report(
+    gate: &Gate,
+    begun: &mut Begun,
+    (route, call): (&GovernedRoute, &Call),
+    fields: Vec<String>,
+) {
+    begun.exchange.written.reported += fields.len() as u64;
+    let happening = WriteReported {
+        route: route.template.clone(),
+        correlation_id: begun.correlation.as_str().to_owned(),
+        roles: call.roles.clone(),
+        fields,
+    };
+    happening.emit(gate.telemetry());
 }
 
 /// A body that asks: JSON, a form, or the query string that it stands for.
@@ -191,15 +242,8 @@ impl Write<'_> {
         written.stripped = tally.stripped;
         written.kept = tally.kept;
         written.detokenized = tally.detokenized;
-        written.reported = reported.len() as u64;
         if !reported.is_empty() {
-            let happening = WriteReported {
-                route: self.route.template.clone(),
-                correlation_id: begun.correlation.as_str().to_owned(),
-                roles: self.call.roles.clone(),
-                fields: reported,
-            };
-            happening.emit(self.gate.telemetry());
+            report(self.gate, begun, (self.route, self.call), reported);
         }
         let if_match = match fresh {
             Fresh::Record(record) => record.etag,
@@ -213,7 +257,7 @@ impl Write<'_> {
 fn denied(why: Denied, form: &Form) -> Refused {
     let is_form = matches!(form, Form::Pairs | Form::Multipart(_));
     let (reason, fields) = match why {
-        Denied::NotWritable(fields) => (Refusal::FieldNotWritable, fields),
+        Denied::NotWritable(fields) => (Refusal::FieldNotEditable, fields),
         Denied::MaskedValue(fields) => (Refusal::MaskedValueWriteback, fields),
         Denied::Unreadable(Unreadable::RepeatedName) if is_form => {
             (Refusal::RequestFormInvalid, Vec::new())

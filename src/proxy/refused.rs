@@ -50,7 +50,7 @@ fn row(reason: Refusal) -> (StatusCode, &'static str) {
         Refusal::TenantMismatch => (S::FORBIDDEN, "The request names another company"),
         Refusal::NoKnownRole => (S::FORBIDDEN, "No role of the caller is known"),
         Refusal::NoRoute => (S::FORBIDDEN, "No policy allows this route"),
-        Refusal::FieldNotWritable => (S::FORBIDDEN, "A field may not be written"),
+        Refusal::FieldNotEditable => (S::FORBIDDEN, "A field may not be written"),
         Refusal::OracleParam => (S::FORBIDDEN, "A field may not be asked by"),
         Refusal::MaskedValueWriteback => (S::CONFLICT, "A masked value cannot be written back"),
         Refusal::PreconditionUnknown => {

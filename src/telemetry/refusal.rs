@@ -48,7 +48,7 @@ refusals! {
     IdentityUnavailable "identity_unavailable" "Whoever knows the caller gave no usable answer."
     TenantMismatch "tenant_mismatch" "The request names another company than its caller's."
     NoKnownRole "no_known_role" "The caller has no role that the policies know."
-    FieldNotWritable "field_not_editable" "The request writes a field that the caller may not write."
+    FieldNotEditable "field_not_editable" "The request writes a field that the caller may not write."
     MaskedValueWriteback "masked_value_writeback" "The request sends a mask back, or would erase what its sender cannot see, and the record could not be read to keep it."
     OracleParam "oracle_param" "The request filters, sorts or searches by a field that the caller may not see."
     BadQuery "bad_query" "The query has a broken escape, or more than one reading."

@@ -169,6 +169,7 @@ async fn masks_come_back_for_who_has_the_right_and_every_question_is_written_dow
     }
 }
 
+/// Row 36: a mask of another company, field or record is not turned back.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_refusals_look_alike_and_swapped_masks_are_refused() {
     let upstream = Upstream::demo().await;

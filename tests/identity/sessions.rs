@@ -75,6 +75,28 @@ async fn who_the_crm_does_not_know_is_refused_and_asked_for_once() {
     assert_eq!((questions(&upstream), forwarded(&upstream)), (1, 0));
 }
 
+/// The rules would be those of the token's owner, and the data those of the session's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_beside_the_session_of_another_is_refused() {
+    let upstream = Upstream::demo().await;
+    let gate = asking_gate(&upstream, "").await;
+    let rep = PEOPLE.into_iter().zip(ROLES).find(|(_, role)| *role == "sales_rep").unwrap().0;
+    let session = log_in(&gate, rep.username, rep.token).await;
+    let before = forwarded(&upstream);
+    for (name, value) in
+        [("Cookie", session.as_str()), ("Cookie", "sessionid=invented"), ("X-Api-Key", rep.api_key)]
+    {
+        let both = gate.get(LEAD).as_role("admin").header(name, value).send().await;
+        both.expect_problem(401, "credentials_invalid");
+    }
+    assert_eq!(forwarded(&upstream), before);
+    let refused =
+        r#"fieldgate_identifications_total{outcome="second_credential",source="who_am_i"}"#;
+    assert_eq!(metric(&gate, refused).await, 3);
+    let beside = gate.get(LEAD).as_role("admin").header("Cookie", "theme=dark").send().await;
+    assert_eq!(beside.status, 200, "{}", beside.head);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_logout_holds_from_the_next_request_on() {
     let upstream = Upstream::demo().await;

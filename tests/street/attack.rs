@@ -89,6 +89,7 @@ async fn by_order(gate: &Gate, role: &str, field: &str) -> Option<usize> {
     Some(body[..at].matches("\"id\":").count())
 }
 
+/// Row 24: no filter, range, sort or search tells of a hidden field.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hidden_field_is_found_by_nobody_who_may_not_see_it() {
     let upstream = Upstream::demo().await;

@@ -47,6 +47,7 @@ async fn absolute_targets_are_forwarded_as_paths_and_only_for_the_host_they_name
     assert_eq!(upstream.heads().len(), 1, "only the good one was forwarded");
 }
 
+/// Row 30: heads with two readings are refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn heads_with_two_readings_are_refused_and_end_the_connection() {
     let (upstream, gate) = street().await;
@@ -97,6 +98,7 @@ async fn heads_with_two_readings_are_refused_and_end_the_connection() {
     assert!(upstream.heads().is_empty(), "nothing was forwarded");
 }
 
+/// Row 29: one form of a path is matched and forwarded.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_form_of_a_path_is_matched_and_forwarded() {
     let (upstream, gate) = street().await;
@@ -134,6 +136,7 @@ async fn one_form_of_a_path_is_matched_and_forwarded() {
     assert_eq!(upstream.heads().len(), before, "none of these was forwarded");
 }
 
+/// Row 28: method overrides are refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_taken_for_another_method_or_protocol() {
     let (upstream, gate) = street().await;
@@ -153,6 +156,7 @@ async fn no_request_is_taken_for_another_method_or_protocol() {
     assert!(upstream.heads().is_empty(), "nothing was forwarded");
 }
 
+/// Row 31: headers of ours are nobody else's to set or to take away.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_ours_cannot_be_forged_or_taken_away() {
     let upstream =

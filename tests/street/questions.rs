@@ -30,6 +30,7 @@ fn asked(upstream: &Upstream) -> Vec<String> {
     seen.iter().map(|request| request.lines().next().unwrap().to_owned()).collect()
 }
 
+/// Row 24: a parameter that asks for what the caller may not see is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_goes_on_to_the_byte_or_not_at_all() {
     let (upstream, gate) = street("odata", "refuse").await;
@@ -59,6 +60,7 @@ async fn what_asks_too_much_is_taken_out_where_the_policy_says_so() {
     assert!(metrics.text().contains(line), "{}", metrics.text());
 }
 
+/// Row 24: so is a member of a search body.
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_search_are_held_to_the_same() {
     let (upstream, gate) = street("plain", "drop").await;

@@ -27,6 +27,7 @@ fn replace(folder: &Path, name: &str, text: &str) {
     std::fs::rename(new, path).unwrap();
 }
 
+/// Row 35: an answer is by the old policies or by the new ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_is_wholly_old_or_wholly_new() {
     let upstream = Upstream::scripted(json_answer(&list()), Pace::OnePacket).await;
@@ -83,6 +84,7 @@ async fn every_answer_is_wholly_old_or_wholly_new() {
     assert_eq!(revisions.len(), 2, "{revisions:?}");
 }
 
+/// Row 35: the last good policies stay in force.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broken_policy_changes_nothing_but_is_told() {
     let upstream = Upstream::scripted(json_answer(&list()), Pace::OnePacket).await;
@@ -111,6 +113,7 @@ async fn a_broken_policy_changes_nothing_but_is_told() {
     .await;
 }
 
+/// Row 35: without any there is no answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_good_policies_or_keys_nothing_is_answered_until_there_are() {
     for (name, broken, code) in [

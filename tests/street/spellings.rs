@@ -73,6 +73,7 @@ const SPELLINGS: &[&str] = &[
     "/http://127.0.0.1/api/v1/leads/1/",
 ];
 
+/// Row 29: every other spelling is refused, or meant and governed.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_spelling_reaches_a_record_ungoverned() {
     let upstream = Upstream::demo().await;

@@ -300,7 +300,7 @@ impl Tour {
         let ready = self.get(self.admin, "/readyz", None).await?;
         step.promise("/readyz says that the gate is ready", ready.status == 200, ready.status);
         let metric = catalogue::REFUSALS.name;
-        let series = format!("{metric}{{reason=\"{}\"}} 1", Refusal::FieldNotWritable);
+        let series = format!("{metric}{{reason=\"{}\"}} 1", Refusal::FieldNotEditable);
         let found = eventually(async || {
             let metrics = self.get(self.admin, "/metrics", None).await.ok()?;
             metrics.text().lines().any(|line| line == series).then_some(())

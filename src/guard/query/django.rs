@@ -65,8 +65,23 @@ pub(super) fn read(pair: &Pair) -> Vec<Asked> {
             vec![Asked::Harmless]
         }
         word if super::plain::is_conventional(word) => super::plain::read(pair),
-        _ => vec![path_of(&pair.name).map_or(Asked::Unread, Asked::Unknown)],
+        // `search[value]=`, as grids send it.
+        _ if pair.name.split_once('[').is_some_and(|(head, _)| is_conventional(head)) => {
+            super::plain::read(pair)
+        }
+        _ => match path_of(&pair.name) {
+            None => vec![Asked::Unread],
+            Some(path) => {
+                let mut asked = super::plain::without_operators(&path);
+                asked.insert(0, Asked::Unknown(path));
+                asked
+            }
+        },
     }
+}
+
+fn is_conventional(head: &str) -> bool {
+    super::plain::is_conventional(&parameter(head))
 }
 
 /// The field of a filter. Whatever stands behind it may be a lookup, a transform, a key of a JSON
@@ -104,6 +119,7 @@ mod tests {
         check(Django, "ordering=-created_at,status", true);
         check(Django, "owner__name=x&owner__name__icontains=y", true);
         check(Django, "fields=id,email&expand=owner", true);
+        check(Django, "search[value]=&search[regex]=false&status_min=1&created_after=2", true);
         for asked in [
             "ssn=9",
             "ssn__startswith=9",
@@ -140,6 +156,16 @@ mod tests {
             "fields=ssn",
             "ssn%2525=1",
             "%2573sn=1",
+            "search[value]=9",
+            "search[value][]=9",
+            "columns[3][search][value]=9",
+            "ssn_min=9",
+            "ssn_after=9",
+            "ssn_prefix=9",
+            "ssnContains=9",
+            "min_ssn=9",
+            "account__vat_number_min=9",
+            "s.s.n=9",
         ] {
             check(Django, asked, false);
         }

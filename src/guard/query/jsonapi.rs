@@ -70,7 +70,7 @@ fn names(below: &[String]) -> Vec<Asked> {
             None => return vec![Asked::Unread],
         }
     }
-    vec![if whole.is_empty() { Asked::Harmless } else { Asked::Compared(whole) }]
+    vec![if whole.is_empty() { Asked::Harmless } else { Asked::Unknown(whole) }]
 }
 
 #[cfg(test)]
@@ -103,6 +103,8 @@ mod tests {
             "filter=equals(ssn,'9')",
             "filter=[{\"name\":\"ssn\",\"op\":\"eq\",\"val\":\"9\"}]",
             "filter[ssn=9",
+            "filter[ssn_start]=9",
+            "filter[frame][ssn]=9",
             "sort=ssn",
             "sort=status,-ssn",
             "include=people.ssn",

@@ -7,6 +7,7 @@ pub(super) fn parameter(name: &str) -> String {
     name.trim_matches(|found: char| "$ []".contains(found))
         .chars()
         .filter(|found| found.is_alphanumeric())
+        .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .collect()
 }

@@ -130,10 +130,20 @@ fn option(name: &str, value: &str, prefix: &Path, level: usize) -> Option<Vec<As
         "compute" | "apply" => expression(value, prefix, true),
         "search" => vec![searched(value)],
         "select" | "expand" => items(value, prefix, level),
-        "top" | "skip" | "count" | "inlinecount" | "format" | "skiptoken" | "deltatoken"
-        | "levels" | "schemaversion" | "index" | "id" => vec![Asked::Harmless],
+        "skiptoken" | "deltatoken" => words(value),
+        "top" | "skip" | "count" | "inlinecount" | "format" | "levels" | "schemaversion"
+        | "index" | "id" => vec![Asked::Harmless],
         _ => return None,
     })
+}
+
+/// The words of a token by which a server goes on. It is its own, and some write fields into it.
+fn words(value: &str) -> Vec<Asked> {
+    let words = value.split(|found: char| !found.is_alphanumeric() && found != '_');
+    let mut asked: Vec<Asked> =
+        words.filter(|word| is_name(word)).map(|word| Asked::Mentioned(word.to_owned())).collect();
+    asked.push(Asked::Harmless);
+    asked
 }
 
 /// The items of `$select` and `$expand`, with the options in their brackets.
@@ -182,12 +192,23 @@ fn expression(text: &str, prefix: &Path, names_more: bool) -> Vec<Asked> {
 
 fn fields(tokens: &[Token], prefix: &Path, names_more: bool) -> Option<Vec<Asked>> {
     let mut asked = Vec::new();
-    let mut variables: Vec<(String, Path)> = Vec::new();
+    // A variable stands for what it was bound to up to the bracket that closes its lambda.
+    let mut variables: Vec<(String, Path, usize)> = Vec::new();
+    let mut depth = 0_usize;
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
         at += 1;
         let first = match token {
-            Token::Literal | Token::Symbol('(' | ')' | ',' | '-') => continue,
+            Token::Symbol('(') => {
+                depth += 1;
+                continue;
+            }
+            Token::Symbol(')') => {
+                depth = depth.checked_sub(1)?;
+                variables.retain(|(_, _, within)| *within <= depth);
+                continue;
+            }
+            Token::Literal | Token::Symbol(',' | '-') => continue,
             // Between two transformations of `$apply`.
             Token::Symbol('/') if names_more => continue,
             Token::Symbol(_) => return None,
@@ -234,8 +255,8 @@ fn fields(tokens: &[Token], prefix: &Path, names_more: bool) -> Option<Vec<Asked
         if calls && !is_lambda {
             return None;
         }
-        let mut whole = match variables.iter().find(|(name, _)| name == first) {
-            Some((_, bound)) => bound.clone(),
+        let mut whole = match variables.iter().find(|(name, _, _)| name == first) {
+            Some((_, bound, _)) => bound.clone(),
             None if ["$it", "$this"].contains(&first.as_str()) => prefix.clone(),
             None => {
                 is_name(first).then_some(())?;
@@ -251,10 +272,11 @@ fn fields(tokens: &[Token], prefix: &Path, names_more: bool) -> Option<Vec<Asked
                 (tokens.get(at + 1), tokens.get(at + 2))
         {
             // A name that stands for two things in one expression is not followed.
-            if variables.iter().any(|(known, bound)| known == name && *bound != whole) {
+            if variables.iter().any(|(known, bound, _)| known == name && *bound != whole) {
                 return None;
             }
-            variables.push((name.clone(), whole.clone()));
+            depth += 1;
+            variables.push((name.clone(), whole.clone(), depth));
             at += 3;
         }
         asked.push(Asked::Compared(whole));
@@ -279,6 +301,8 @@ mod tests {
             "$orderby=created_at desc,status",
             "$select=id,status,email&$expand=owner($select=name;$orderby=name)",
             "$filter=tags/any(t:t eq 'a')",
+            "$filter=tags/any(t:t eq 'a') or names/any(t:(t eq 'a'))",
+            "$skiptoken=bGVhZA7-status&$deltatoken=7",
             "$filter=status eq @p&@p='x'",
             "$apply=groupby((status),aggregate(id with max as last))",
             "$compute=length(status) as size",
@@ -320,6 +344,11 @@ mod tests {
             "$apply=filter(ssn eq '9')/aggregate($count as n)",
             "$compute=ssn as s",
             "$unheard=of",
+            "$filter=tags/any(ssn:ssn eq 'a') and ssn eq '9'",
+            "$filter=tags/any(ssn:contains(ssn,'a')) and ssn eq '9'",
+            "$filter=status eq 'a') and (ssn eq '9'",
+            "$skiptoken=Ssn-'900-11'",
+            "$deltatoken=id:7,ssn:9",
             "ssn=9",
         ] {
             check(OData, asked, false);

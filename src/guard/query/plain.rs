@@ -181,6 +181,15 @@ pub(super) fn read(pair: &Pair) -> Vec<Asked> {
     let head_word = head_name.as_str();
     match below.split_last() {
         None => alone(head, head_word, pair),
+        Some((last, between)) if is_search(head_word, last, between) => {
+            let mut asked = named(below);
+            asked.push(searched(&pair.value));
+            asked
+        }
+        // How grids say that their search is no pattern.
+        Some((&"regex", _)) if ["true", "false"].contains(&pair.value.as_str()) => {
+            vec![Asked::Harmless]
+        }
         Some((last, _)) if NAMES_A_FIELD.contains(&parameter(last).as_str()) => {
             sort_keys(&pair.value)
         }
@@ -214,6 +223,49 @@ pub(super) fn read(pair: &Pair) -> Vec<Asked> {
     }
 }
 
+/// Whether a name with brackets searches in many fields: `search[value]`,
+/// `columns[3][search][value]`. Below `q`, `query` and `s` other languages name fields
+/// (`q[status_eq]`), so there the last part must say that it is a text.
+fn is_search(head: &str, last: &str, between: &[&str]) -> bool {
+    let last = parameter(last);
+    if last == "regex" {
+        return false;
+    }
+    let is_text = SEARCHING.contains(&last.as_str()) || MANNER.contains(&last.as_str());
+    match head {
+        "q" | "query" | "s" => is_text,
+        "columns" | "column" => {
+            last == "search" || between.iter().any(|part| parameter(part) == "search")
+        }
+        _ => SEARCHING.contains(&head),
+    }
+}
+
+/// The name that a frame holds, where it may be that of a field although frames have words of this
+/// name: `filter[value]=1`. Beside the name of a field in the same condition it is its operand.
+pub(super) fn framed(pair: &Pair, pairs: &[Pair]) -> Option<String> {
+    let parts = brackets(&pair.name)?;
+    let (head, below) = parts.split_first()?;
+    let head = parameter(head);
+    if !FRAME.contains(&head.as_str()) && !EXPRESSING.contains(&head.as_str()) {
+        return None;
+    }
+    let is_step = |part: &String| {
+        part.bytes().all(|byte| byte.is_ascii_digit())
+            || ["and", "or", "not"].contains(&parameter(part).as_str())
+    };
+    let at = below.iter().position(|part| !is_step(part))?;
+    let around = below.get(..at)?;
+    let has_name = pairs.iter().filter_map(|other| brackets(&other.name)).any(|other| {
+        let Some((head_of, below)) = other.split_first() else { return false };
+        let Some((last, before)) = below.split_last() else { return false };
+        parameter(head_of) == head
+            && before == around
+            && NAMES_A_FIELD.contains(&parameter(last).as_str())
+    });
+    if has_name { None } else { below.get(at).cloned() }
+}
+
 fn is_frame(part: &str) -> bool {
     FRAME.contains(&parameter(part).as_str())
 }
@@ -221,6 +273,11 @@ fn is_frame(part: &str) -> bool {
 /// Whether half the world uses this parameter for something else than a field.
 pub(super) fn is_conventional(word: &str) -> bool {
     [&NAMING[..], &SHOWING, &SEARCHING, &EXPRESSING].iter().any(|list| list.contains(&word))
+}
+
+/// Whether half the world asks for no field by this parameter.
+pub(super) fn is_harmless(word: &str) -> bool {
+    HARMLESS.contains(&word)
 }
 
 /// A parameter without brackets.
@@ -251,13 +308,7 @@ fn named(parts: &[&str]) -> Vec<Asked> {
             None => return vec![Asked::Unread],
         }
     }
-    let mut asked = Vec::new();
-    if let Some((first, rest)) = path.split_first() {
-        for variant in glued(first) {
-            let whole: Path = std::iter::once(variant).chain(rest.iter().cloned()).collect();
-            asked.push(Asked::Unknown(whole));
-        }
-    }
+    let mut asked = without_operators(&path);
     if path.is_empty() {
         asked.push(Asked::Harmless);
     } else {
@@ -266,9 +317,54 @@ fn named(parts: &[&str]) -> Vec<Asked> {
     asked
 }
 
+/// A path whose first or last name may be one with an operator at its end or start.
+pub(super) fn without_operators(path: &[String]) -> Vec<Asked> {
+    let ends = [0, path.len().saturating_sub(1)];
+    let ends = if path.len() > 1 { &ends[..] } else { &ends[..1] };
+    let mut asked = Vec::new();
+    for end in ends {
+        for variant in path.get(*end).into_iter().flat_map(|name| glued(name)) {
+            let mut whole = path.to_vec();
+            if let Some(name) = whole.get_mut(*end) {
+                *name = variant;
+            }
+            asked.push(Asked::Glued(whole));
+        }
+    }
+    asked
+}
+
+/// The words of a name: between `_` and `-`, and from one hump to the next.
+fn words(name: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    for part in name.split(['_', '-']) {
+        let mut rest = part;
+        let mut is_lower = false;
+        let mut from = 0;
+        for (at, found) in part.char_indices() {
+            if is_lower
+                && found.is_uppercase()
+                && let Some((word, behind)) = rest.split_at_checked(at - from)
+            {
+                words.push(word);
+                (rest, from) = (behind, at);
+            }
+            is_lower = !found.is_uppercase();
+        }
+        words.push(rest);
+    }
+    words
+}
+
 /// A name without a word at its end or start that may be an operator.
 fn glued(name: &str) -> Vec<String> {
-    const OPERATORS: [&str; 34] = [
+    const OPERATORS: [&str; 40] = [
+        "exact",
+        "prefix",
+        "suffix",
+        "equals",
+        "start",
+        "end",
         "eq",
         "ne",
         "neq",
@@ -305,7 +401,7 @@ fn glued(name: &str) -> Vec<String> {
         "is",
     ];
     let is_operator = |word: &str| OPERATORS.contains(&word.to_ascii_lowercase().as_str());
-    let mut words: Vec<&str> = name.split(['_', '-']).collect();
+    let mut words = words(name);
     let before = words.len();
     while words.len() > 1 && words.last().is_some_and(|word| is_operator(word)) {
         words.pop();
@@ -338,6 +434,9 @@ mod tests {
         check(Plain, "page=2&per_page=10&sort=-created_at&order=desc", true);
         check(Plain, "status=new&status_like=a&min_created_at=1&fields=id,email", true);
         check(Plain, "filter[status]=a&filter[status][eq]=b&page[size]=3", true);
+        check(Plain, "q[status_eq]=a&search[value]=&search[regex]=false", true);
+        check(Plain, "columns[0][data]=status&columns[0][search][value]=", true);
+        check(Plain, "minBudget=1&statusContains=x&created.at=1", true);
         for asked in [
             "ssn=9",
             "ssn_like=9",
@@ -363,6 +462,24 @@ mod tests {
             "fields=ssn",
             "rsql=ssn==9",
             "owner.email=x",
+            "search[value]=9",
+            "search[any][thing]=9",
+            "q[value]=9",
+            "query[query_string][query]=9",
+            "columns[3][search][value]=9",
+            "q[ssn_start]=9",
+            "search[ssn]=9",
+            "ssnContains=9",
+            "minSsn=9",
+            "ssn_exact=9",
+            "ssn_prefix=9",
+            "ssn_equals=9",
+            "ssn_of_any_kind=9",
+            "hashedSsn=9",
+            "s.s.n=9",
+            "s.s.n[gt]=9",
+            "\u{17f}\u{17f}n=9",
+            "%C5%BFsn=9",
         ] {
             check(Plain, asked, false);
         }

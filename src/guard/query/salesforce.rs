@@ -168,13 +168,17 @@ impl Select<'_> {
         let mut clause = Clause::Fields;
         let mut open = 0_usize;
         let mut objects: Vec<String> = Vec::new();
+        // What statements in brackets ask for, by where it stands; it has its own objects.
+        let mut nested: Vec<std::ops::Range<usize>> = Vec::new();
         while let Some(token) = self.tokens.get(self.at) {
             match token {
                 Token::Symbol('(') if self.word(1).as_deref() == Some("select") => {
                     self.at += 1;
                     self.depth += 1;
                     // In `WHERE` it names an object, not a relation; both must be declared.
+                    let from = self.asked.len();
                     self.statement(None)?;
+                    nested.push(from..self.asked.len());
                     self.depth -= 1;
                     self.is_symbol(0, ')').then_some(())?;
                     self.at += 1;
@@ -213,9 +217,12 @@ impl Select<'_> {
             self.asked.push(Asked::Related(object.clone()));
         }
         // Names may be written with the object or its alias before them.
-        for asked in self.asked.get_mut(start..)? {
+        for (at, asked) in (start..).zip(self.asked.get_mut(start..)?) {
             let (Asked::Compared(path) | Asked::Shown(path)) = asked else { continue };
-            if path.len() > 1 && objects.iter().any(|known| Some(known) == path.first()) {
+            let is_own = !nested.iter().any(|range| range.contains(&at));
+            let is_object =
+                |name: &String| objects.iter().any(|known| folded(known) == folded(name));
+            if is_own && path.len() > 1 && path.first().is_some_and(is_object) {
                 path.remove(0);
             }
             if !prefix.is_empty() {

@@ -164,6 +164,86 @@ fn a_field_may_be_called_like_a_parameter() {
     }
 }
 
+/// Frames have words such as `value` and `type`, and fields are called so too.
+#[test]
+fn a_field_may_be_called_like_a_word_of_a_frame() {
+    let roles =
+        "role: rep\nlead: { value: hidden, type: hidden, group: mask, size: hidden, path: mask }";
+    for word in ["plain", "jsonapi"] {
+        let rep = Roles::new(word, "refuse", "", "rep", roles);
+        for name in ["value", "type", "group", "size", "path"] {
+            for query in [
+                format!("filter[{name}]=1"),
+                format!("filter[{name}][gt]=1"),
+                format!("filter[and][0][{name}][gt]=1"),
+            ] {
+                let verdict = decide(&rep, "lead", &query);
+                assert!(matches!(verdict, Ok(Verdict::Refused { .. })), "{word} {query}");
+            }
+        }
+        let fine = "filter[0][field]=status&filter[0][value]=1&filter[0][type]=eq";
+        if word == "plain" {
+            assert_eq!(decide(&rep, "lead", fine), Ok(Verdict::Fine), "{word}");
+        }
+    }
+}
+
+/// A field that is restricted in one place of the record only, below a frame that no policy knows.
+#[test]
+fn a_restricted_field_is_found_in_whatever_frame() {
+    let roles = "role: rep\nlead: { ssn: hidden, owner.email: hidden, date_of_birth: mask, name: mask, name_suffix: view }";
+    for word in ["plain", "django", "jsonapi"] {
+        let rep = Roles::new(word, "refuse", "", "rep", roles);
+        for query in [
+            "q[ssn_start]=9",
+            "search[ssn]=9",
+            "find[owner][email]=x",
+            "find[by][ssn_start]=9",
+            "date_of_birth_after=1",
+            "dateOfBirthMin=1",
+            "date.of.birth=1",
+            "date.of.birth[gt]=1",
+            "ssnContains=9",
+        ] {
+            let verdict = decide(&rep, "lead", query);
+            assert!(matches!(verdict, Ok(Verdict::Refused { .. })), "{word} {query}: {verdict:?}");
+        }
+        for fine in
+            ["owner.id=1", "status[any]=1", "name_suffix=x", "account.name=x", "find[status]=1"]
+        {
+            assert_eq!(decide(&rep, "lead", fine), Ok(Verdict::Fine), "{word} {fine}");
+        }
+        let named = Roles::new(word, "refuse", ", ignore: [username]", "rep", roles);
+        assert_eq!(decide(&named, "lead", "username=x"), Ok(Verdict::Fine), "{word}");
+        let body = |text: &str| decide_body(&rep, "lead", true, text.as_bytes());
+        for text in [
+            r#"{"query":{"match":{"ssn":"9"}}}"#,
+            r#"{"query":{"match":{"owner":{"email":"9"}}}}"#,
+            r#"{"query":{"bool":{"must":[{"match":{"ssn":"9"}}]}}}"#,
+        ] {
+            assert!(matches!(body(text), Ok(Verdict::Refused { .. })), "{word} {text}");
+        }
+        assert_eq!(body(r#"{"query":{"match":{"status":"9"}}}"#), Ok(Verdict::Fine), "{word}");
+    }
+}
+
+/// SOQL knows no case, and an alias of a statement is not one of the statements within.
+#[test]
+fn objects_before_names_are_read_in_any_case() {
+    let roles = "role: rep\nlead: { ssn: hidden }\naccount: { vat_number: hidden }";
+    let rep = Roles::new("salesforce", "refuse", "", "rep", roles);
+    for query in [
+        "q=SELECT Id FROM Lead WHERE lead.Ssn = '9'",
+        "q=SELECT Id FROM Lead L WHERE l.Ssn = '9'",
+        "q=SELECT Id, (SELECT Vat_Number FROM Account) FROM Lead Account",
+    ] {
+        let verdict = decide(&rep, "lead", query);
+        assert!(matches!(verdict, Ok(Verdict::Refused { .. })), "{query}: {verdict:?}");
+    }
+    let fine = "q=SELECT lead.Id, (SELECT account.Name FROM Account) FROM Lead";
+    assert_eq!(decide(&rep, "lead", fine), Ok(Verdict::Fine));
+}
+
 #[test]
 fn strict_resources_know_their_parameters() {
     let strict = ", strict: true, filters: [status, owner.name], ignore: [page]";

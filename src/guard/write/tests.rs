@@ -591,6 +591,191 @@ fn operations_write_and_read_fields() {
 }
 
 #[test]
+fn a_body_asks_for_no_other_method() {
+    for (label, body) in [
+        (JSON, r#"{"_method":"DELETE"}"#),
+        (JSON, r#"{"status":"x"," _METHOD ":"DELETE"}"#),
+        (JSON, r#"{"\u005fmethod":"DELETE"}"#),
+        ("application/merge-patch+json", r#"{"_method":"PUT"}"#),
+        ("application/vnd.api+json", r#"{"_method":"PUT","data":{}}"#),
+        (FORM, "_method=PUT"),
+        (FORM, "_Method=PUT"),
+    ] {
+        check("default: edit", "POST", label, body, None, Err(Denied::MethodOverride));
+    }
+    let inner = r#"{"payment":{"_method":"card"}}"#;
+    check("default: edit", "POST", JSON, inner, None, Ok(inner));
+}
+
+/// Go compares names without case, and takes `ſ` for an `s`.
+#[test]
+fn letters_that_are_others_without_case() {
+    for body in [r#"{"\u017fsn":"1"}"#, "{\"\u{17f}\u{17f}n\":1}"] {
+        let found = Stage::new("default: edit\nlead: { ssn: hidden, rank: view }");
+        let found = found.settle("POST", JSON, body, None);
+        assert!(matches!(found, Err(Denied::NotWritable(_))), "{body}");
+    }
+    let kelvin = "{\"ran\u{212a}\":1}";
+    let found =
+        Stage::new("default: edit\nlead: { rank: view }").settle("POST", JSON, kelvin, None);
+    assert!(matches!(found, Err(Denied::NotWritable(_))));
+}
+
+/// Whoever merges a query string with a body writes the field of each parameter's name.
+#[test]
+fn parameters_of_a_write_are_fields() {
+    struct Known<'a>(&'a Stage);
+
+    impl crate::guard::query::Sight for Known<'_> {
+        fn rules(&self, resource: &str) -> Option<&crate::policy::query::QueryRules> {
+            self.0.set.resources.get(resource).map(|resource| &resource.query)
+        }
+
+        fn plan(&self, _: &str) -> Option<Arc<Plan>> {
+            None
+        }
+
+        fn sees_all(&self, _: &str) -> bool {
+            false
+        }
+
+        fn knows(&self, _: &str, name: &str) -> bool {
+            ["status", "source", "ssn", "email", "id", "date_of_birth", "page"].contains(&name)
+        }
+    }
+
+    let role = r#"lead: { "$..email": mask, ssn: hidden, status: edit, date_of_birth: view }"#;
+    let check = |body: &str, query: &str, names_record: bool, expect: &[&str]| {
+        let stage = Stage::with(role, "query: { ignore: [page] }", "$", body);
+        let route = &stage.set.resources["lead"].routes[0];
+        let vaulted = LookedUp::new();
+        let rights = Rights {
+            writes: Writes::Enforce,
+            plan: stage.plan(Purpose::Write),
+            registry: stage.plan(Purpose::Registry),
+            body: route.records_in_body(),
+            keys: None,
+            tenant: "",
+            vaulted: &vaulted,
+        };
+        let known = Known(&stage);
+        let found = crate::guard::query::merged(&known, "lead", &rights, names_record, query);
+        assert_eq!(found.unwrap(), expect, "{query}");
+    };
+    check("", "source=x&status=new&notify=1&page=2&fields=ssn&format=json", true, &["source"]);
+    check("", "ssn=9&ssn[]=9", true, &["ssn", "ssn[]"]);
+    check("", "owner[email]=x&email=y", true, &["owner[email]", "email"]);
+    check("", "date_of_birth=x", true, &["date_of_birth"]);
+    check("", "date.of.birth=x", true, &["date.of.birth"]);
+    check("", "id=8", true, &["id"]);
+    check("", "id=8", false, &[]);
+    check(r#", body: "$.lead""#, "lead[source]=x", true, &["lead[source]"]);
+    check(r#", body: "$.lead""#, "lead[status]=x&status=y", true, &[]);
+}
+
+/// PHP writes `_` for a dot in the name of a form field.
+#[test]
+fn a_dot_in_the_name_of_a_form_field_may_be_an_underscore() {
+    let role = "default: edit\nlead: { date_of_birth: view, billing_address: hidden }";
+    for (body, name) in [
+        ("date.of.birth=x", "date.of.birth"),
+        ("billing.address=x", "billing.address"),
+        ("billing.address[0]=x", "billing.address"),
+    ] {
+        check(role, "POST", FORM, body, None, not_writable(&[name]).map(|_| ""));
+    }
+    check(role, "POST", FORM, "owner.name=x", None, Ok("owner.name=x"));
+}
+
+/// The CRM carries out one operation after the other; who holds the second one against the record as
+/// it was before the first is led to the wrong element.
+#[test]
+fn operations_are_not_held_against_a_record_that_earlier_ones_have_changed() {
+    let role = r#"default: edit
+lead: { "$..emails[*].value": mask, "box": edit }"#;
+    let real = r#"{"title":"a","emails":[{"id":1,"value":null},{"id":2,"value":"john@x.org"}]}"#;
+    let refused = |operations: &str| {
+        let found = Stage::new(role).settle("PATCH", PATCH, operations, Some(real));
+        let is_refused = matches!(found, Err(Denied::NotWritable(_) | Denied::MaskedValue(_)));
+        assert!(is_refused, "{operations}: {found:?}");
+    };
+    let first = r#"{"op":"remove","path":"/emails/0"}"#;
+    let whole = r#"{"op":"replace","path":"/emails/0","value":{"id":1,"value":null}}"#;
+    for operations in [
+        format!(r#"[{first},{{"op":"copy","from":"/emails/0/value","path":"/title"}}]"#),
+        format!(r#"[{first},{{"op":"copy","from":"/emails/0","path":"/title"}}]"#),
+        format!(r#"[{first},{{"op":"test","path":"/emails/0/value","value":null}}]"#),
+        format!("[{first},{whole}]"),
+        format!(r#"[{{"op":"move","from":"/emails/0","path":"/title"}},{whole}]"#),
+        format!(r#"[{{"op":"add","path":"/emails/0","value":{{"id":9}}}},{whole}]"#),
+        format!(r#"[{{"op":"add","path":"/Emails/0","value":{{"id":9}}}},{whole}]"#),
+        format!(r#"[{{"op":"replace","path":"","value":{real}}},{whole}]"#),
+    ] {
+        refused(&operations);
+    }
+    for fine in [
+        r#"[{"op":"add","path":"/tags/-","value":"x"},{"op":"add","path":"/tags/-","value":"y"}]"#,
+        r#"[{"op":"replace","path":"/title","value":"x"},{"op":"replace","path":"/title","value":"y"}]"#,
+        r#"[{"op":"test","path":"/emails/0/id","value":1},{"op":"remove","path":"/emails/0"}]"#,
+    ] {
+        check(role, "PATCH", PATCH, fine, Some(real), Ok(fine));
+    }
+}
+
+/// Where writes are let through to try a policy out, nothing is told that the caller may not see.
+#[test]
+fn whoever_may_write_everything_still_reads_nothing_by_it() {
+    for writes in ["writes: strip", "writes: report"] {
+        let stage = Stage::with(REP, writes, "$", "");
+        for (operation, name) in [
+            (r#"{"op":"copy","from":"/ssn","path":"/status"}"#, "ssn"),
+            (r#"{"op":"move","from":"/email","path":"/status"}"#, "email"),
+            (r#"{"op":"test","path":"/ssn","value":"900"}"#, "ssn"),
+            (r#"{"op":"test","path":"/ssn","value":"901"}"#, "ssn"),
+        ] {
+            let found = stage.settle("PATCH", PATCH, &format!("[{operation}]"), Some(REAL));
+            assert_eq!(found, not_writable(&[name]), "{writes} {operation}");
+        }
+    }
+}
+
+/// Who sees an empty object must not empty it of what he does not see.
+#[test]
+fn an_object_that_holds_hidden_members_is_not_taken_away() {
+    let role = "default: edit\nlead: { address: edit, address.street: hidden }";
+    let real = r#"{"status":"new","address":{"street":"Elm 1","city":"Ulm"}}"#;
+    let refused = || not_writable(&["address"]);
+    let json = |method: &str, body: &str| Stage::new(role).settle(method, JSON, body, Some(real));
+    for body in [r#"{"address":null}"#, r#"{"status":"x","address":null}"#] {
+        assert_eq!(json("PUT", body), refused(), "{body}");
+        assert_eq!(json("PATCH", body), refused(), "{body}");
+        let label = "application/merge-patch+json";
+        assert_eq!(Stage::new(role).settle("PATCH", label, body, Some(real)), refused());
+    }
+    assert_eq!(json("PUT", r#"{"address":7}"#), refused());
+    for operation in [
+        r#"{"op":"remove","path":"/address"}"#,
+        r#"{"op":"copy","from":"/status","path":"/address"}"#,
+        r#"{"op":"replace","path":"/address","value":null}"#,
+    ] {
+        let found = Stage::new(role).settle("PATCH", PATCH, &format!("[{operation}]"), Some(real));
+        assert_eq!(found, refused(), "{operation}");
+    }
+    assert_eq!(json("PATCH", r#"{"status":null}"#).unwrap(), r#"{"status":null}"#);
+    // Unread, it may hold one.
+    let unread = Stage::new(role).settle("PATCH", JSON, r#"{"address":null}"#, None);
+    assert_eq!(unread, masked(&["address"]));
+    let fine = r#"{"status":null}"#;
+    assert_eq!(Stage::new(role).settle("PATCH", JSON, fine, None).unwrap(), fine);
+    let strip = Stage::with(role, "writes: strip", "$", "");
+    let kept = strip.settle("PUT", JSON, r#"{"status":"x","address":null}"#, Some(real)).unwrap();
+    assert_eq!(kept, r#"{"status":"x","address":{"street":"Elm 1","city":"Ulm"}}"#);
+    let open = r#"{"status":"new","address":{"city":"Ulm"}}"#;
+    let gone = r#"{"address":null}"#;
+    assert_eq!(Stage::new(role).settle("PUT", JSON, gone, Some(open)).unwrap(), gone);
+}
+
+#[test]
 fn merge_patches_are_partial_at_any_depth() {
     let label = "application/merge-patch+json";
     let body = r#"{"owner":{"note":"b","email":"o@**x.org"}}"#;

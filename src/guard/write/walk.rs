@@ -58,6 +58,8 @@ pub(in super::super) struct Walk<'a> {
     pub(in super::super) is_known: bool,
     pub(in super::super) tally: Tally,
     violations: Vec<String>,
+    /// What would be read, not only written: refused whatever becomes of violations.
+    forbidden: Vec<String>,
     masked: Vec<String>,
     /// Tokens whose values must be known first.
     vaulted: Vec<Vaulted>,
@@ -84,6 +86,7 @@ impl<'a> Walk<'a> {
             is_known,
             tally: Tally::default(),
             violations: Vec::new(),
+            forbidden: Vec::new(),
             masked: Vec::new(),
             vaulted: Vec::new(),
             names: Vec::new(),
@@ -95,13 +98,16 @@ impl<'a> Walk<'a> {
 
     /// What the walk comes to, with the body that it made.
     pub(super) fn finish(mut self, body: Option<Vec<u8>>) -> Result<Settled, Denied> {
-        for names in [&mut self.violations, &mut self.masked] {
+        for names in [&mut self.violations, &mut self.forbidden, &mut self.masked] {
             let mut seen = HashSet::new();
             names.retain(|name| seen.insert(name.clone()));
             names.truncate(MOST_NAMED);
         }
         if self.rights.writes == Writes::Enforce && !self.violations.is_empty() {
             return Err(Denied::NotWritable(self.violations));
+        }
+        if !self.forbidden.is_empty() {
+            return Err(Denied::NotWritable(self.forbidden));
         }
         if !self.masked.is_empty() {
             return Err(Denied::MaskedValue(self.masked));
@@ -246,15 +252,38 @@ impl<'a> Walk<'a> {
 
     /// One value of a record, or outside of all.
     pub(in super::super) fn value(&mut self, at: At<'_>) -> Outcome {
-        if !self.is_open(at.place, at.value) {
+        if !self.is_open(at.place, at.value) || self.takes_away(at) {
             return self.closed(at);
         }
         match &at.value.content {
             Content::Object(_) => self.object(at),
             Content::List(_) => self.list(at),
             Content::Text(text) => self.text(at, text),
-            Content::Null | Content::Bool(_) | Content::Number(_) => Outcome::Keep,
+            Content::Null => {
+                let is_lost = !self.is_known && self.update == Update::Patch;
+                if is_lost && at.real.is_none() && self.may_hold_more() {
+                    self.mask_violation(None);
+                }
+                Outcome::Keep
+            }
+            Content::Bool(_) | Content::Number(_) => Outcome::Keep,
         }
+    }
+
+    /// Whether a scalar takes the place of an object or list in which something may not be written.
+    fn takes_away(&self, at: At<'_>) -> bool {
+        !at.value.is_container()
+            && at
+                .real
+                .is_some_and(|real| real.is_container() && !self.is_open_throughout(at.place, real))
+    }
+
+    /// Whether a policy restricts a field below the current place, so that the value there may be
+    /// more than its sender knows.
+    pub(in super::super) fn may_hold_more(&self) -> bool {
+        let around = self.rights.body.segments().len();
+        let names = self.names.get(around..).unwrap_or_default();
+        !names.is_empty() && self.rights.plan.restricts_below(names)
     }
 
     /// A value that may not be written: unchanged, or a violation.
@@ -544,6 +573,11 @@ impl<'a> Walk<'a> {
 
     pub(in super::super) fn violation(&mut self, name: String) {
         self.violations.push(name);
+    }
+
+    /// The current place holds what its sender may not read, and would learn of.
+    pub(in super::super) fn forbidden(&mut self) {
+        self.forbidden.push(self.name());
     }
 
     /// Names the current place, or another, as one that holds a mask of which too little is known.
