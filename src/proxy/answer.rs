@@ -278,7 +278,7 @@ impl Delivery<'_> {
             &route.resource.name,
             call.tenant.as_deref(),
             &call.roles,
-            &score,
+            &score.score,
             OffsetDateTime::now_utc(),
         );
     }
