@@ -3,9 +3,12 @@
 //! Two gates, each a process of its own, in front of one upstream; rounds alternate between them,
 //! so that whatever else the machine does hits both. "Off" is what cannot be switched off: access
 //! log and metrics. "On" is that and spans of a tenth of the requests to a collector, the audit
-//! ledger (`best_effort`), and the exemplars. CPU is read from `/proc`.
+//! ledger (`best_effort`) with every field of every record, the journal's look at what is read, and a
+//! scrape a round with exemplars. CPU is read from `/proc`; what was dropped would be cheap, so
+//! nothing may have been.
 //!
-//! Then the audit ledger alone: a million entries written, and verified.
+//! Then the audit ledger alone, which `-- ledger` measures without the rest: a million entries
+//! written, and verified.
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot be set up must stop")]
 #![allow(clippy::print_stdout, reason = "it is what a bench is for")]
@@ -42,6 +45,9 @@ fn main() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
+    if std::env::args().any(|argument| argument == "ledger") {
+        return ledger(folder.path());
+    }
     println!("{:>8} {:>14} {:>14} {:>8}", "answer", "off us/request", "on us/request", "more");
     for (leads, requests) in [(1, 4_000), (45, 600)] {
         compare(folder.path(), leads, requests);
@@ -69,15 +75,26 @@ fn compare(folder: &std::path::Path, leads: u64, requests: usize) {
             gate.ask(path, requests);
             // Spans and entries are dealt with a moment later; they count.
             std::thread::sleep(Duration::from_millis(700));
+            gate.scrape();
             if round > 0 {
                 *spent += gate.cpu() - before;
             }
         }
     }
+    let scrape = gates[1].scrape();
+    let asked = ((ROUNDS + 1) * requests * CONNECTIONS) as u64;
+    assert_eq!(count(&scrape, "fieldgate_audit_entries_total{outcome=\"success\"}"), asked);
+    assert_eq!(count(&scrape, "fieldgate_spans_total{outcome=\"dropped\"}"), 0);
     let [off, on] =
         spent.map(|spent| spent.as_secs_f64() * 1e6 / (ROUNDS * requests * CONNECTIONS) as f64);
     let more = (on / off - 1.0) * 100.0;
     println!("{:>6} B {off:>14.1} {on:>14.1} {more:>7.1}%", body.len());
+}
+
+fn count(scrape: &str, series: &str) -> u64 {
+    let line = scrape.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    // OpenMetrics may write a whole number as `7.0`.
+    line.and_then(|count| count.split(['.', ' ']).next()?.parse().ok()).unwrap()
 }
 
 /// Takes every batch of spans.
@@ -119,6 +136,7 @@ fn ledger(folder: &std::path::Path) {
     let report = visitor.read(|connection| verify(connection, Some(&key), None)).unwrap();
     let verified = began.elapsed();
     assert!(report.faults.is_empty(), "{:?}", report.faults);
+    assert_eq!(report.entries, ENTRIES);
     println!(
         "ledger: {} entries written in {:.1} s, verified in {:.1} s",
         report.entries,

@@ -223,6 +223,13 @@ impl Store {
         self.inner.shared.counters.snapshot(self.inner.shared.queue.len())
     }
 
+    /// How much waits for the writer, and how much may; `None` once the store is gone, which this
+    /// does not keep.
+    pub fn depth(&self) -> impl Fn() -> Option<(usize, usize)> + Send + Sync + 'static {
+        let shared = Arc::downgrade(&self.inner.shared);
+        move || shared.upgrade().map(|shared| (shared.queue.len(), shared.queue.capacity()))
+    }
+
     /// Changes whenever another process has written to the file. It is noticed at the next
     /// look.
     #[must_use]

@@ -1,6 +1,6 @@
 //! Gates as processes of their own in front of one upstream, and the CPU that each of them uses.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -85,6 +85,7 @@ fn read_message(reader: &mut impl BufRead) -> Option<()> {
 pub(crate) struct Gate {
     child: Child,
     address: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Drop for Gate {
@@ -110,13 +111,11 @@ impl Gate {
             None => std::fs::remove_file(file).unwrap(),
         }
         write_keys(&folder.join("keys.yaml"));
-        let address = {
-            let free = TcpListener::bind("127.0.0.1:0").unwrap();
-            free.local_addr().unwrap()
-        };
+        let free = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [address, admin] = free.map(|free| free.local_addr().unwrap());
         let digest = data_encoding::HEXLOWER.encode(&Sha256::digest("bench"));
         let config = format!(
-            "listen: \"{address}\"\nadmin: {{ listen: \"127.0.0.1:0\" }}\nthreads: 1\n\
+            "listen: \"{address}\"\nadmin: {{ listen: \"{admin}\" }}\nthreads: 1\n\
              upstream: http://{upstream}\npolicies: \"{}\"\nkeys: keys.yaml\nidentity:\n  \
              - static_tokens:\n      - {{ sha256: \"{digest}\", subject: bench, roles: [sales_rep], tenant: acme }}\n{more}",
             policies.display()
@@ -129,7 +128,7 @@ impl Gate {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let gate = Self { child, address };
+        let gate = Self { child, address, admin };
         while TcpStream::connect(address).is_err() {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -153,6 +152,18 @@ impl Gate {
                 });
             }
         });
+    }
+
+    /// What an operator reads, in the format that has the exemplars.
+    #[allow(dead_code, reason = "not every bench looks at it")]
+    pub(crate) fn scrape(&self) -> String {
+        let mut stream = TcpStream::connect(self.admin).unwrap();
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                       Accept: application/openmetrics-text; version=1.0.0\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// CPU time that the process has used, by the scheduler's own count in nanoseconds.

@@ -214,6 +214,15 @@ fn every_damage_is_found_where_it_is() {
         &[Fault::Signature(MarkKind::Checkpoint, 5), Fault::Mark(MarkKind::Checkpoint, 5)],
     );
     check_damage("UPDATE audit_mark SET kind = 'x' WHERE number = 4", &[Fault::UnknownMark]);
+    // All of it.
+    check_damage(
+        "DELETE FROM audit_entry; DELETE FROM audit_object; DELETE FROM audit_mark",
+        &[Fault::Nothing],
+    );
+    check_damage(
+        "DELETE FROM audit_entry; DELETE FROM audit_object; DELETE FROM audit_mark WHERE kind <> 'head'",
+        &[Fault::Missing(1, 10)],
+    );
 }
 
 /// Whoever has the file can compute hashes; what they cannot do is sign.

@@ -46,6 +46,8 @@ pub enum Fault {
     UnknownMark,
     /// There are entries and no head.
     NoHead,
+    /// There is nothing at all, not even the head of a ledger that was begun.
+    Nothing,
     /// The place that was named is not in the chain.
     Anchor(u64),
 }
@@ -77,6 +79,9 @@ impl fmt::Display for Fault {
             ),
             Self::UnknownMark => formatter.write_str("a mark was written by somebody else"),
             Self::NoHead => formatter.write_str("the head is missing"),
+            Self::Nothing => {
+                formatter.write_str("no ledger was ever begun here, or all of it was removed")
+            }
             Self::Anchor(number) => {
                 write!(formatter, "entry {number} is not the one that was named")
             }
@@ -228,7 +233,7 @@ impl Walk {
 
     fn check_end(&mut self, last: Link, head: Option<Link>, is_unmarked: bool) {
         match head {
-            None if last == Link::START && is_unmarked => {}
+            None if last == Link::START && is_unmarked => self.fault(Fault::Nothing),
             None => self.fault(Fault::NoHead),
             Some(head) if head.number > last.number => {
                 self.fault(Fault::Missing(last.number.saturating_add(1), head.number));

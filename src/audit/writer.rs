@@ -74,6 +74,9 @@ type Pending = (Box<AuditEntry>, Option<oneshot::Sender<bool>>);
 
 impl Writer {
     pub(super) fn run(mut self) {
+        // A ledger has a head from its beginning, so that one that was emptied is none.
+        let begun = self.append(Vec::new());
+        self.tell_failure(begun.err().as_ref());
         loop {
             let (batch, is_over) = self.take();
             if !batch.is_empty() {

@@ -214,6 +214,9 @@ impl QueryCommand {
         };
         let found = print(&self.place, &wanted, self.form.format.into())?;
         tell_count(found);
+        if usize::try_from(found) == Ok(self.limit) {
+            terminal::tell("there may be more: raise `--limit`, or narrow the time\n");
+        }
         Ok(Exit::Good)
     }
 }

@@ -12,7 +12,7 @@ use crate::config::{self, Audit};
 use crate::event::{journal, seen};
 use crate::score_history;
 use crate::store::{Fault, Health, OpenError, Options, Schema, Store, StoreObserver};
-use crate::telemetry::{StoreCommitted, StoreFailed, StoreHealth, Telemetry};
+use crate::telemetry::{StoreCommitted, StoreFailed, StoreHealth, Telemetry, Waiting};
 use crate::token_map::{self, TokenMap};
 use crate::workflow::runs;
 
@@ -60,7 +60,9 @@ fn try_open(
     let observer = Observer { telemetry: telemetry.clone(), readiness: readiness.clone() };
     observer.health_changed(Health::Healthy);
     let options = Options { observer: Some(Arc::new(observer)), ..Options::default() };
-    Store::open(folder, SCHEMAS, &options)
+    let store = Store::open(folder, SCHEMAS, &options)?;
+    telemetry.watch_depth(Waiting::Store, store.depth());
+    Ok(store)
 }
 
 /// Starts the token map in an open store.

@@ -93,6 +93,10 @@ impl Queue {
         if state.is_closed { Taken::Closed } else { Taken::Nothing }
     }
 
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     pub(super) fn len(&self) -> usize {
         self.lock().waiting.len()
     }

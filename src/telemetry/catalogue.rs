@@ -272,7 +272,7 @@ pub const LABELS: &[(&str, &str)] = &[
         "A company that has scoring rules of its own, at most 100 of them; all others are `other`.",
     ),
     ("revision", "The revision of the policies in force."),
-    ("queue", "`log`, `spans`, `audit` or `token_map`."),
+    ("queue", "`log`, `spans`, `audit`, `token_map` or `store`."),
     ("level", "`error` or `warn`."),
     ("version", "Fieldgate's version."),
     ("le", "The upper bound of a bucket."),

@@ -23,11 +23,14 @@ pub enum Waiting {
     Audit,
     /// Values on their way into the token map.
     TokenMap,
+    /// Work for the one writer of the store: what the journal, the ledger and the others want
+    /// written.
+    Store,
 }
 
 impl Waiting {
     /// Every queue, in the order of the enum.
-    pub const ALL: [Self; 4] = [Self::Log, Self::Spans, Self::Audit, Self::TokenMap];
+    pub const ALL: [Self; 5] = [Self::Log, Self::Spans, Self::Audit, Self::TokenMap, Self::Store];
 
     /// The label.
     #[must_use]
@@ -37,6 +40,7 @@ impl Waiting {
             Self::Spans => "spans",
             Self::Audit => "audit",
             Self::TokenMap => "token_map",
+            Self::Store => "store",
         }
     }
 }
