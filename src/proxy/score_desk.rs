@@ -286,11 +286,10 @@ pub(super) fn told_of_rules(company: &str, configured: Configured) -> Result<Vec
         }
         Configured::WrittenNotInForce => {
             let title = "The scoring rules are written and not in force";
-            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "scoring_not_in_force", title)
-                .detail(
-                    "the policy folder changed at the same time; what is in it now is put in force \
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "scoring_refused", title).detail(
+                "the policy folder changed at the same time; what is in it now is put in force \
                  with the next reload, if it has no faults",
-                ))
+            ))
         }
     }
 }
@@ -329,4 +328,21 @@ fn withheld() -> Problem {
 fn no_score() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no_such_lead", "There is no such lead")
         .detail("no score of this lead is known, and the CRM cannot be asked or does not show it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_are_in_their_place_are_not_said_to_be_unwritten() {
+        let detail = |configured| {
+            let problem = told_of_rules("acme", configured).unwrap_err();
+            let told: Value = serde_json::from_slice(&problem.to_json()).unwrap();
+            told["detail"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(detail(Configured::NotWritten), "the policy folder cannot be written");
+        let written = detail(Configured::WrittenNotInForce);
+        assert!(written.starts_with("the policy folder changed at the same time"), "{written}");
+    }
 }

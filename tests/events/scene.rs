@@ -106,7 +106,7 @@ impl Scene {
         let mut text = String::new();
         stream.read_to_string(&mut text).await.unwrap();
         let found = text.lines().find_map(|line| line.strip_prefix(series));
-        found.map(|value| value.trim().to_owned()).unwrap_or_else(|| panic!("{series}: {text}"))
+        found.map_or_else(|| panic!("{series}: {text}"), |value| value.trim().to_owned())
     }
 
     /// Type and subject of every event in the journal, in their order.
