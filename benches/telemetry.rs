@@ -83,7 +83,7 @@ fn compare(folder: &std::path::Path, leads: u64, requests: usize) {
     }
     let scrape = gates[1].scrape();
     let asked = ((ROUNDS + 1) * requests * CONNECTIONS) as u64;
-    assert_eq!(count(&scrape, "fieldgate_audit_entries_total{outcome=\"success\"}"), asked);
+    assert_eq!(count(&scrape, "fieldgate_audit_entries_total{outcome=\"written\"}"), asked);
     assert_eq!(count(&scrape, "fieldgate_spans_total{outcome=\"dropped\"}"), 0);
     let [off, on] =
         spent.map(|spent| spent.as_secs_f64() * 1e6 / (ROUNDS * requests * CONNECTIONS) as f64);

@@ -27,7 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot, watch};
 
 pub use self::readiness::{Condition, Readiness};
 pub use self::scores::{Pages, ScorePages};
@@ -59,6 +59,9 @@ pub struct AdminState {
     correlation_header: HeaderName,
     scores: Pages,
     workflows: Option<WorkflowPages>,
+    /// Places of readers who stay.
+    readers: Arc<Semaphore>,
+    is_stopping: watch::Receiver<bool>,
 }
 
 impl AdminState {
@@ -80,6 +83,8 @@ impl AdminState {
             reveal: None,
             correlation_header: X_REQUEST_ID,
             workflows: None,
+            readers: Arc::new(Semaphore::new(notifications::MOST_READERS)),
+            is_stopping: watch::channel(false).1,
         }
     }
 
@@ -102,7 +107,9 @@ pub async fn serve(
     state: AdminState,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let service = router(state).into_make_service_with_connect_info::<Ends>();
+    let (tell_readers, is_stopping) = watch::channel(false);
+    let service =
+        router(AdminState { is_stopping, ..state }).into_make_service_with_connect_info::<Ends>();
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = axum::serve(Connections::new(listener), service).with_graceful_shutdown(async {
         // An error means that the sender is gone, which ends the serving just as well.
@@ -114,6 +121,8 @@ pub async fn serve(
         () = shutdown => {}
     }
     drop(stop);
+    // A reader who follows has no end of his own.
+    tell_readers.send_replace(true);
     // A client that keeps its connection busy beyond the limit is cut off.
     tokio::time::timeout(STOP_LIMIT, serving).await.unwrap_or(Ok(()))
 }

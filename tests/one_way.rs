@@ -37,7 +37,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("audit", &["mask", "config", "telemetry", "store"]),
     ("event", &["json", "condition", "policy", "config", "fail_point", "store"]),
     ("workflow", WORKFLOW),
-    ("deed", &["json", "condition", "policy", "config", "event", "workflow"]),
+    ("deed", &["json", "condition", "policy", "config", "fail_point", "event", "workflow"]),
     ("token_map", &["mask", "config", "telemetry", "store"]),
     ("reveal", &["mask", "policy", "config", "identity", "telemetry", "audit", "token_map"]),
     ("admin", ADMIN),

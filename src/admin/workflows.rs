@@ -105,7 +105,7 @@ pub(super) async fn create(
             return Err(problem.detail(detail));
         }
         let path = path_of(pages, name.as_deref().unwrap_or("posted"));
-        let workflow = write(pages, path, Some(text), name).await?;
+        let workflow = write(pages, path, Change::Create(text), name).await?;
         let shown = workflow.map(|workflow| json_form::workflow(&workflow));
         Ok((StatusCode::CREATED, Json(json!({ "workflow": shown }))).into_response())
     })
@@ -128,7 +128,7 @@ pub(super) async fn replace(
             return Err(problem.detail(detail));
         }
         let path = PathBuf::from(before.origin.source.name());
-        let workflow = write(pages, path, Some(text), Some(id)).await?;
+        let workflow = write(pages, path, Change::Replace(text), Some(id)).await?;
         let shown = workflow.map(|workflow| json_form::workflow(&workflow));
         Ok(Json(json!({ "workflow": shown })).into_response())
     })
@@ -139,7 +139,7 @@ pub(super) async fn remove(State(state): State<AdminState>, Named(id): Named<Str
     told(async {
         let pages = may_change(&state)?;
         let before = known(pages, &id)?;
-        write(pages, PathBuf::from(before.origin.source.name()), None, None).await?;
+        write(pages, PathBuf::from(before.origin.source.name()), Change::Remove, None).await?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await
@@ -194,9 +194,17 @@ pub(super) async fn execute(
             }
         };
         if asked.dry_run {
-            let actions = rehearse(&workflow, &message, &pages.renderer, now);
+            // Whoever may read here may not read the environment.
+            let actions = rehearse(&workflow, &message, &pages.renderer.for_show(), now);
             let actions = json_form::rehearsed(&actions);
-            return Ok(Json(json!({ "dry_run": true, "actions": actions })).into_response());
+            let verdict = pages.in_force.current().verdict(&workflow, &message);
+            let told = json!({
+                "dry_run": true,
+                "starts": verdict.starts,
+                "decided_by": verdict.decided_by,
+                "actions": actions,
+            });
+            return Ok(Json(told).into_response());
         }
         if workflow.status == Status::Archived {
             let problem = Problem::new(StatusCode::CONFLICT, "archived", "It is archived");
@@ -345,20 +353,35 @@ async fn of_journal(
     }
 }
 
+/// What becomes of a file.
+enum Change {
+    /// It comes to be; one that is there stays as it is, whatever it holds.
+    Create(String),
+    Replace(String),
+    Remove,
+}
+
 /// Changes a file of the policy folder, if all policies are good with it. The workflow `name` as it
 /// will be.
 async fn write(
     pages: &WorkflowPages,
     path: PathBuf,
-    text: Option<String>,
+    change: Change,
     name: Option<String>,
 ) -> Result<Option<Arc<Workflow>>, Problem> {
     let folder = pages.policies.clone();
     let written = tokio::task::spawn_blocking(move || {
-        let change = FileChange { path: &path, text: text.as_deref() };
-        let loaded = policy::load_with(&folder, change);
+        let text = match &change {
+            Change::Create(_) if path.exists() => return Err(taken(&path)),
+            Change::Create(text) | Change::Replace(text) => Some(text.as_str()),
+            Change::Remove => None,
+        };
+        let loaded = policy::load_with(&folder, FileChange { path: &path, text });
         let Some(set) = loaded.set else { return Err(faults(&folder, &loaded.findings)) };
-        put(&path, text.as_deref()).map_err(|_| {
+        put(&path, &change).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
+                return taken(&path);
+            }
             let problem = Problem::new(StatusCode::CONFLICT, "policies", "Not written");
             problem.detail(
                 "the policy folder cannot be written by the account that Fieldgate runs under",
@@ -374,19 +397,36 @@ async fn write(
 }
 
 /// Puts a text in the place of a file, or removes it; nobody ever sees half of it.
-fn put(path: &Path, text: Option<&str>) -> std::io::Result<()> {
-    let Some(text) = text else { return std::fs::remove_file(path) };
+fn put(path: &Path, change: &Change) -> std::io::Result<()> {
+    let text = match change {
+        Change::Create(text) | Change::Replace(text) => text,
+        Change::Remove => return std::fs::remove_file(path),
+    };
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder)?;
     // Names with a dot in front are no policies.
     let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
     std::io::Write::write_all(&mut file, text.as_bytes())?;
     file.as_file().sync_all()?;
+    if matches!(change, Change::Create(_)) {
+        // Whoever made one meanwhile keeps it.
+        file.persist_noclobber(path)?;
+        return Ok(());
+    }
     if let Ok(before) = std::fs::metadata(path) {
         file.as_file().set_permissions(before.permissions())?;
     }
     file.persist(path)?;
     Ok(())
+}
+
+/// The file that a new workflow would go into is there.
+fn taken(path: &Path) -> Problem {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let problem = Problem::new(StatusCode::CONFLICT, "file_exists", "The file exists");
+    problem.detail(format!(
+        "`workflows/{name}` is there already and holds something else; choose another name"
+    ))
 }
 
 /// What is wrong with the policies as they would be.

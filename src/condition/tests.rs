@@ -175,6 +175,33 @@ fn lists_and_parts() {
     check("12", "startswith", r#""1""#, false);
 }
 
+/// One value of every kind, and every operator that looks for a value in another, all against all.
+#[test]
+fn every_kind_in_every_kind() {
+    const KINDS: [&str; 6] = ["null", "true", "1", r#""a""#, r#"["a"]"#, r#"{"a":1}"#];
+    for (row, field) in KINDS.iter().enumerate() {
+        for (column, value) in KINDS.iter().enumerate() {
+            // A value is in a list of itself alone.
+            check(field, "in", &format!("[{value}]"), row == column);
+            // Of these, the text and the list hold the text.
+            let holds = [r#""a""#, r#"["a"]"#].contains(field) && *value == r#""a""#;
+            check(field, "contains", value, holds);
+            for operator in [Operator::StartsWith, Operator::EndsWith] {
+                let parsed = Value::parse(value).unwrap().into_owned();
+                let leaf = Leaf::new(Field::parse("x").unwrap(), operator, Some(parsed));
+                if value.starts_with('"') {
+                    check(field, operator.word(), value, *field == r#""a""#);
+                } else {
+                    assert_eq!(leaf, Err(Wrong::NeedsText(operator)), "{operator} {value}");
+                }
+            }
+            let alone = Value::parse(value).unwrap().into_owned();
+            let leaf = Leaf::new(Field::parse("x").unwrap(), Operator::In, Some(alone));
+            assert_eq!(leaf.is_err(), !value.starts_with('['), "in {value}");
+        }
+    }
+}
+
 #[track_caller]
 fn check_sides(operator: &str, old: Option<&str>, new: Option<&str>, expect: Truth) {
     let condition = compiled(&json!({ "field": "x", "operator": operator }));

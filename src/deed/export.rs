@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
-use self::place::Place;
+use self::place::{Place, Progress};
 use super::crm::{self, Crm};
 use super::mail::{Mail, Mailer, receivers};
 use super::notify::{Notify, Telling};
@@ -133,10 +133,10 @@ impl Exporter {
             let added = on_disk(&place, move |place| place.add(before, &page.records, page.next));
             progress = added.await.map_err(cannot)?;
         }
-        let (rows, is_csv) = (progress.rows, form == Form::Csv);
-        let finished = on_disk(&place, move |place| place.finish(&progress, is_csv));
+        let (done, is_csv) = (progress.clone(), form == Form::Csv);
+        let finished = on_disk(&place, move |place| place.finish(&done, is_csv));
         let bytes = finished.await.map_err(cannot)?;
-        self.tell(&place, form, to, (entity, rows, bytes), context).await
+        self.tell(&place, form, to, (entity, progress, bytes), context).await
     }
 
     /// The records of one page, and where the next one is.
@@ -171,12 +171,14 @@ impl Exporter {
         place: &Place,
         form: Form,
         to: Vec<lettre::message::Mailbox>,
-        (entity, rows, bytes): (&str, u64, u64),
+        (entity, progress, bytes): (&str, Progress, u64),
         context: &ActionContext,
     ) -> Result<Performed, Failure> {
-        let name = place.file_name();
+        let (name, rows) = (place.file_name(), progress.rows);
         let link = self.settings.link.as_ref().map(|link| format!("{link}{name}"));
-        if let (false, Some(mailer)) = (to.is_empty(), &self.mailer) {
+        // An attempt whose mail went out, and that failed behind it, has sent it.
+        let is_mailed = to.is_empty() || progress.is_mailed;
+        if let (false, Some(mailer)) = (is_mailed, &self.mailer) {
             let attach = link.is_none() && bytes <= self.settings.attach as u64;
             let file = if attach {
                 let content = on_disk(place, Place::content).await;
@@ -197,6 +199,8 @@ impl Exporter {
             if let failure @ Performed::Failed { .. } = mailer.send(mail, context).await {
                 return Err(failure);
             }
+            let noted = on_disk(place, move |place| place.mailed(progress)).await;
+            noted.map_err(|_| never_written())?;
         }
         if let Some(channel) = &self.settings.notify {
             let message = format!("The export of {entity} is finished: {rows} records ({name}).");

@@ -94,6 +94,14 @@ pub enum Outcome {
         /// In the order in which they happened.
         events: Vec<Event>,
     },
+    /// The CRM answered, and what it says was counted together. A sink whose role is told nothing of
+    /// such an event is owed none: it would get a dead letter for each.
+    Counted {
+        /// The status of the answer.
+        status: u16,
+        /// In the order in which they happened.
+        events: Vec<Event>,
+    },
     /// The CRM never got it.
     NotForwarded,
     /// It was sent, and no answer came that could be understood. An event says so.

@@ -29,6 +29,8 @@ pub struct Scoring {
     pub api: ScoreApi,
     /// Roles that may change how their company counts, where the API is on the data listener.
     pub configure: BTreeSet<String>,
+    /// Roles whose answers have no score in their heads.
+    pub without_headers: BTreeSet<String>,
     /// A score of this age is calculated anew before it is told.
     pub stale_after: Duration,
     /// How often stale scores are looked for.
@@ -82,12 +84,18 @@ pub struct Told {
     pub visible: Visible,
     /// They see the ids of records, so that a list header may name them.
     pub ids: bool,
+    /// Scores stand in the heads of their answers.
+    pub headers: bool,
 }
 
 impl Told {
     /// Nothing at all.
-    pub const NOTHING: Self =
-        Self { disclosure: Disclosure::Withhold, visible: Visible::NONE, ids: false };
+    pub const NOTHING: Self = Self {
+        disclosure: Disclosure::Withhold,
+        visible: Visible::NONE,
+        ids: false,
+        headers: false,
+    };
 }
 
 impl Scoring {
@@ -161,10 +169,15 @@ impl Scoring {
         let sight = Sight::of(set, resource, roles)?;
         let activities = sees_activities(set, roles, plan.activity_rule())?;
         let names = roles.iter().map(|role| role.name.as_str());
+        let has_headers = |role: &&Role| !self.without_headers.contains(&role.name);
         Ok(Told {
             disclosure: self.disclosure(names, resource.combine),
             visible: Visible::of(plan, activities, |path| sight.sees(path)),
             ids: resource.id.as_ref().is_some_and(|id| sight.sees(id)),
+            headers: match resource.combine {
+                Combine::MostRestrictive => roles.iter().all(has_headers),
+                Combine::Union => roles.iter().any(has_headers),
+            },
         })
     }
 }

@@ -65,6 +65,7 @@ pub(super) async fn run(
         correlation_header: gate.correlation_header(),
         correlation: &begun.correlation,
         trace: &trace,
+        causation: call.causation,
         host: gate.crm().host_header(),
     };
     let from = session.req_header();
@@ -164,6 +165,7 @@ async fn fetch(
         correlation_header: gate.correlation_header(),
         correlation,
         trace,
+        causation: call.causation,
         host: gate.crm().host_header(),
     };
     let (_, body) = fresh_read(gate, head, &path, &forwarding).await.ok()?;

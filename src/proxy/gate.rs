@@ -305,7 +305,7 @@ impl ProxyHttp for Gate {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         head: &mut RequestHeader,
         context: &mut RequestContext,
     ) -> Result<()> {
@@ -313,11 +313,13 @@ impl ProxyHttp for Gate {
             return Err(aborted(Refusal::Internal));
         };
         let trace = begun.ask_upstream(self.crm().peer_name());
+        let causation = Inside::of(session.digest()).map(|inside| inside.acting.causation);
         let forwarding = Forwarding {
             identifier: self.identifier(),
             correlation_header: self.correlation_header(),
             correlation: &begun.correlation,
             trace: &trace,
+            causation,
             host: self.crm().host_header(),
         };
         forwarding.dress(head)?;

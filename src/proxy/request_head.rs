@@ -10,6 +10,7 @@ use pingora_http::RequestHeader;
 use crate::correlation::{
     B3_HEADERS, CorrelationId, TRACEPARENT, TRACESTATE, TraceContext, X_REQUEST_ID,
 };
+use crate::event::Causation;
 use crate::identity::Identifier;
 use crate::policy::CanonicalPath;
 use crate::telemetry::Refusal;
@@ -23,6 +24,9 @@ const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// The most bytes of baggage that go on (W3C Baggage, section 3.3.2).
 const MOST_BAGGAGE: usize = 8192;
+
+/// The run of a workflow that asks. A client has none.
+const CAUSATION: HeaderName = HeaderName::from_static("x-causation-id");
 
 /// Headers that Fieldgate itself writes; a client's own are dropped.
 const OWN_PREFIXES: [&str; 2] = ["x-fieldgate-", "x-lead-score"];
@@ -178,6 +182,8 @@ pub(super) struct Forwarding<'a> {
     pub(super) correlation: &'a CorrelationId,
     /// The span of the call to the CRM.
     pub(super) trace: &'a TraceContext,
+    /// The run that asks, where none of a client's is answered.
+    pub(super) causation: Option<Causation>,
     /// Replaces the client's `Host`.
     pub(super) host: Option<&'a HeaderValue>,
 }
@@ -199,6 +205,10 @@ impl Forwarding<'_> {
             head.remove_header(&name);
         }
         head.remove_header(&X_REQUEST_ID);
+        head.remove_header(&CAUSATION);
+        if let Some(causation) = self.causation {
+            head.insert_header(CAUSATION, causation.run.to_string())?;
+        }
         head.remove_header(&TRACESTATE);
         drop_long_baggage(head);
         head.insert_header(self.correlation_header.clone(), self.correlation.as_str())?;

@@ -338,7 +338,7 @@ impl ScoreKeeping {
         };
         let events: Vec<Event> = changes.into_iter().map(event).collect();
         let types = vec![event_type.as_str(); events.len()];
-        let outcome = Outcome::Answered { status: occasion.status, events };
+        let outcome = Outcome::Counted { status: occasion.status, events };
         match journal.record(intent, now, outcome).await {
             Ok(()) => EventsRecorded { types }.emit(&self.telemetry),
             Err(_) => WriteUnrecorded { moment: WriteMoment::Outcome }.emit(&self.telemetry),

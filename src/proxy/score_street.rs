@@ -134,6 +134,7 @@ impl Desk<'_> {
             correlation_header: self.gate.correlation_header(),
             correlation: &self.begun.correlation,
             trace: &self.trace,
+            causation: self.call.causation,
             host: self.gate.crm().host_header(),
         };
         self.begun.exchange.add_object(lead);

@@ -59,7 +59,7 @@ impl Terms {
             disclosure: told.disclosure,
             folded: plan.folded(told.visible),
             ids: told.ids,
-            headers: scoring.headers.clone(),
+            headers: scoring.headers.clone().filter(|_| told.headers),
             list_limit: scoring.list_limit,
             member,
         }

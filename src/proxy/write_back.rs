@@ -61,6 +61,7 @@ pub(super) async fn read(
         correlation_header: gate.correlation_header(),
         correlation: &begun.correlation,
         trace: &begun.trace,
+        causation: call.causation,
         host: gate.crm().host_header(),
     };
     let asked = Instant::now();

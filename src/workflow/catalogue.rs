@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::facts::{EventFacts, why_not};
+use crate::condition::Decided;
 use crate::event::Message;
 use crate::policy::PolicySet;
 use crate::policy::workflow::{Limits, Status, Workflow};
@@ -30,6 +31,15 @@ pub struct Start {
     pub priority: i64,
 }
 
+/// Whether an event starts a workflow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it does.
+    pub starts: bool,
+    /// The comparisons that decided, or what else did. None where nothing is asked.
+    pub decided_by: Vec<String>,
+}
+
 /// What bounds the runs of one workflow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
@@ -37,7 +47,7 @@ pub struct Bound {
     pub rate: Option<u32>,
     /// Runs at the same time.
     pub concurrency: Option<u32>,
-    /// Nothing of it starts for now.
+    /// Nothing of it starts for now, unless by hand.
     pub is_held: bool,
 }
 
@@ -139,9 +149,29 @@ impl Catalogue {
         starts
     }
 
+    /// Whether an event starts a workflow, and which comparisons decided. No value of the event is in
+    /// it.
+    #[must_use]
+    pub fn verdict(&self, workflow: &Workflow, message: &Message) -> Verdict {
+        let mut started = self.started_by(&workflow.role, message).into_iter();
+        if !started.any(|start| start.workflow.name == workflow.name) {
+            return Verdict { starts: false, decided_by: self.reasons(workflow, message) };
+        }
+        let facts = EventFacts::new(message);
+        let triggers = workflow.triggers.iter().filter(|one| one.event == message.event_type);
+        let mut explained = triggers.map(|trigger| trigger.conditions.explain(&facts));
+        let decided = explained.find(|explained| explained.truth.is_true());
+        let decided = decided.map(|explained| explained.decided_by).unwrap_or_default();
+        Verdict { starts: true, decided_by: decided.iter().map(Decided::to_string).collect() }
+    }
+
     /// Why an event does not start a workflow, for whoever asks.
     #[must_use]
     pub fn why_not(&self, workflow: &Workflow, message: &Message) -> String {
+        self.reasons(workflow, message).join("; ")
+    }
+
+    fn reasons(&self, workflow: &Workflow, message: &Message) -> Vec<String> {
         let event = &message.event_type;
         let waits = self
             .by_event
@@ -149,22 +179,20 @@ impl Catalogue {
             .is_some_and(|waiting| waiting.iter().any(|(other, _)| other.name == workflow.name));
         if !waits {
             let is_named = workflow.triggers.iter().any(|trigger| &trigger.event == event);
-            return if is_named {
+            return vec![if is_named {
                 format!("it is {}", workflow.status.word())
             } else {
                 format!("no trigger of it names `{event}`")
-            };
+            }];
         }
         if let Some(tenant) =
             workflow.tenant.as_ref().filter(|own| message.tenant.as_ref() != Some(own))
         {
-            return format!("it is for the tenant `{tenant}`");
+            return vec![format!("it is for the tenant `{tenant}`")];
         }
         let facts = EventFacts::new(message);
         let triggers = workflow.triggers.iter().filter(|trigger| &trigger.event == event);
-        let reasons: Vec<String> =
-            triggers.filter_map(|trigger| why_not(&trigger.conditions, &facts)).collect();
-        reasons.join("; ")
+        triggers.filter_map(|trigger| why_not(&trigger.conditions, &facts)).collect()
     }
 
     /// What bounds the runs of each workflow that is bounded at all; `usual_rate` holds for those

@@ -172,6 +172,11 @@ impl Engine {
         self.aboard.len() < self.post.settings.parallel
     }
 
+    /// The runs under way.
+    fn ids(&self) -> impl Iterator<Item = Uuid> {
+        self.aboard.values().map(|aboard| aboard.run.id)
+    }
+
     /// Takes as many runs as there is room for. An error is a store that is closed.
     async fn look(&mut self) -> Result<(), ()> {
         if !self.has_room() {
@@ -186,12 +191,16 @@ impl Engine {
             limit: settings.parallel - self.aboard.len(),
             bounds: Arc::new(parts.in_force.current().bounds(settings.rate)),
             most_interruptions: settings.most_interruptions,
+            aboard: Arc::new(self.ids().collect()),
         };
         match parts.runs.claim(claim).await {
             Ok(claimed) => {
                 self.look_at = claimed.next;
                 for run in claimed.runs {
-                    self.begin(run);
+                    // Two of one run would do everything twice.
+                    if self.ids().all(|id| id != run.id) {
+                        self.begin(run);
+                    }
                 }
                 Ok(())
             }
@@ -217,8 +226,8 @@ impl Engine {
             Ok((id, ())) => {
                 self.aboard.remove(&id);
             }
-            // An action that panicked has failed like any other; that must be recorded, or it would
-            // be tried again at once and for ever.
+            // What broke off has failed; that must be recorded, or it would be tried again at once
+            // and for ever.
             Err(error) => {
                 if let Some(aboard) = self.aboard.remove(&error.id()) {
                     self.post.panicked(&aboard.run).await;
@@ -229,7 +238,7 @@ impl Engine {
 
     /// Tells runs under way that somebody took them back.
     async fn take_back(&self) {
-        let ids: Vec<Uuid> = self.aboard.values().map(|aboard| aboard.run.id).collect();
+        let ids: Vec<Uuid> = self.ids().collect();
         if ids.is_empty() {
             return;
         }
@@ -246,12 +255,14 @@ impl Engine {
         if now < self.renew_at {
             return;
         }
-        let runs: Vec<Uuid> = self.aboard.values().map(|aboard| aboard.run.id).collect();
+        let runs: Vec<Uuid> = self.ids().collect();
         if !runs.is_empty()
             && let Err(error) =
                 parts.runs.renew(Arc::clone(owner), runs, now + settings.lease).await
         {
             parts.observer.store_refused(&error);
+            self.renew_at = now + AFTER_REFUSAL;
+            return;
         }
         self.renew_at = now + settings.lease / 3;
     }

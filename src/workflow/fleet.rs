@@ -8,7 +8,8 @@
 //!
 //! What the server says of all runs is mirrored here, so that looking for work asks nobody. Bounds of
 //! workflows (`rate`, `concurrency`) are counted in the mirror: several sidecars that start runs in
-//! the same moment may pass them by a few.
+//! the same moment may pass them by a few. While the mirror is being filled, nothing that is bounded
+//! starts.
 
 mod feed;
 mod link;
@@ -107,6 +108,7 @@ impl SharedRuns {
             if let Ok(buckets) = self.link.buckets().await {
                 self.follow(&buckets.runs).await;
             }
+            self.is_current.send_replace(false);
             tokio::time::sleep(AFTER_FAULT).await;
         }
     }
@@ -114,7 +116,8 @@ impl SharedRuns {
     /// Takes every change, from the last values on, until the server does not tell any more.
     async fn follow(&self, bucket: &Bucket) {
         let Ok(mut told) = bucket.watch_with_history("run.*").await else { return };
-        // What was removed meanwhile is not told of.
+        // What was removed meanwhile is not told of. Nothing can be counted until all is told.
+        self.is_current.send_replace(false);
         self.mirror().forget();
         if bucket.status().await.is_ok_and(|status| status.values() == 0) {
             self.is_current.send_replace(true);
@@ -264,10 +267,15 @@ impl Runs for SharedRuns {
         let mut candidates = self.mirror().candidates(&claim);
         let mut left = VecDeque::from(std::mem::take(&mut candidates.runs));
         let mut claimed = Claimed::default();
+        let is_current = *self.is_current.borrow();
         while claimed.runs.len() < claim.limit
             && let Some((id, known)) = left.pop_front()
         {
             let is_new = known.run.started.is_none();
+            let is_bounded = claim.bounds.contains_key(&known.run.workflow);
+            if is_new && is_bounded && !is_current {
+                continue;
+            }
             if is_new && !candidates.has_room(&claim, &known.run, &self.mirror()) {
                 continue;
             }
@@ -299,7 +307,9 @@ impl Runs for SharedRuns {
                 Err(error) => return Err(error),
             }
         }
-        let soonest = self.mirror().soonest(&claim.owner);
+        let mut aboard = claim.aboard.as_ref().clone();
+        aboard.extend(claimed.runs.iter().map(|run| run.id));
+        let soonest = self.mirror().soonest(&claim.owner, &aboard);
         let next = [soonest, candidates.reopens].into_iter().flatten().min();
         claimed.next = next.map(from_file);
         Ok(claimed)

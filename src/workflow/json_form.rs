@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::catalogue::Verdict;
 use super::rehearsal::{Deed, Rehearsed};
 use super::runs::{ActionRun, Listed, Shown};
 use crate::policy::workflow::Workflow;
@@ -80,6 +81,13 @@ struct ActionForm {
     failure: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+}
+
+/// Whether an event starts a workflow, and which comparisons decided.
+#[derive(Debug, Serialize)]
+pub struct VerdictForm {
+    starts: bool,
+    decided_by: Vec<String>,
 }
 
 /// What an action would do.
@@ -167,6 +175,12 @@ fn action(action: &ActionRun) -> ActionForm {
         failure: action.failure.clone(),
         error: action.error.clone(),
     }
+}
+
+/// Whether an event starts a workflow.
+#[must_use]
+pub fn verdict(verdict: &Verdict) -> VerdictForm {
+    VerdictForm { starts: verdict.starts, decided_by: verdict.decided_by.clone() }
 }
 
 /// What the actions of a workflow would do.

@@ -15,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use self::escape::Place;
+use self::filter::NoDate;
 use super::action::{Action, ActionContext, RenderedAction};
 use super::facts::EventFacts;
 use crate::condition::{Fact, Value};
@@ -33,8 +34,8 @@ pub enum RenderFault {
     /// A value with a line break or another control character where none may stand.
     #[error("what `{0}` is filled in with holds a control character")]
     Control(String),
-    /// A date that is none, or one outside of what can be said.
-    #[error("`{0}` is no date that `date` could show")]
+    /// A reference to what is no date, or to one outside of what can be said.
+    #[error("what `{0}` names is no date that `date` could show")]
     Date(String),
     /// A key that must hold something.
     #[error("`{0}` comes out empty")]
@@ -74,6 +75,13 @@ impl Renderer {
     #[must_use]
     pub fn new(env: BTreeMap<String, String>) -> Self {
         Self { env }
+    }
+
+    /// One that fills in the names of variables for their values: for whoever is shown what an
+    /// action would do, and is not told what the environment holds.
+    #[must_use]
+    pub fn for_show(&self) -> Self {
+        Self::new(self.env.keys().map(|name| (name.clone(), format!("[env.{name}]"))).collect())
     }
 
     /// What the action will do.
@@ -264,7 +272,9 @@ impl Filling<'_> {
     /// The value of a slot, its filters applied; `null` where there is none.
     fn slot(&self, slot: &Slot) -> Result<Value<'static>, RenderFault> {
         let value = self.reference(&slot.reference)?;
-        slot.filters.iter().try_fold(value, |value, filter| filter::apply(filter, value))
+        let mut filters = slot.filters.iter();
+        let filtered = filters.try_fold(value, |value, filter| filter::apply(filter, value));
+        filtered.map_err(|NoDate| RenderFault::Date(slot.reference.to_string()))
     }
 
     fn reference(&self, reference: &Reference) -> Result<Value<'static>, RenderFault> {

@@ -12,7 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -157,6 +157,8 @@ pub struct Claim {
     pub bounds: Arc<BTreeMap<String, Bound>>,
     /// How often a run may be interrupted before it is given up.
     pub most_interruptions: u32,
+    /// What is under way with him: his, even where his leases are out and nobody else took it.
+    pub aboard: Arc<BTreeSet<Uuid>>,
 }
 
 /// What there is to carry out.

@@ -135,6 +135,12 @@ impl<'n> Fields<'n> {
             .filter(|node| !matches!(node.value, Value::Null))
     }
 
+    /// Whether the mapping has a key of that name that nobody took.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|(key, _)| key.name == name)
+    }
+
     /// Takes key and value of `name`.
     pub fn take_entry(&mut self, name: &'static str) -> Option<&'n (Key, Node)> {
         self.asked.push(name);

@@ -16,3 +16,5 @@ mod mask;
 mod score;
 #[cfg(test)]
 mod start;
+#[cfg(test)]
+mod workflows;

@@ -6,16 +6,18 @@ use std::time::{Duration, Instant};
 
 use fieldgate::condition::Value as Exact;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::canary::Canaries;
 use super::smtp::SmtpServer;
-use super::street::{Ask, Gate, Upstream, gate};
+use super::street::{Ask, Gate, Pace, Upstream, gate, header, json_answer};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const TOKEN: &str = "an-admin-token-of-tests";
 
-const LEAD: &str = r#"{"first_name":"Ada","last_name":"Stone","company_name":"Stone Ltd","annual_revenue":2000000,"budget":80000,"email":"ada@stone.example"}"#;
+const LEAD: &str = r#"{"first_name":"Ada","last_name":"Stone","company_name":"Stone & <i>Sons</i>","annual_revenue":2000000,"budget":80000,"email":"ada@stone.example"}"#;
 
 async fn gate_with(upstream: &Upstream, server: &SmtpServer, files: &[(&str, &str)]) -> Gate {
     let config = format!(
@@ -97,6 +99,17 @@ async fn a_lead_of_high_value_is_qualified() {
     let mails = server.mails();
     assert_eq!(mails.len(), 1, "{mails:#?}");
     assert_eq!(mails[0]["to"], json!(["sales@example.com"]));
+    // Both forms of the text; what is filled in is no markup.
+    let content = mails[0]["content"].as_str().unwrap();
+    for part in [
+        "Content-Type: multipart/alternative",
+        "Content-Type: text/plain",
+        &format!("Lead {id} of Stone & <i>Sons</i> has been qualified."),
+        "Content-Type: text/html",
+        &format!("<p>Lead <b>{id}</b> of Stone &amp; &lt;i&gt;Sons&lt;/i&gt; has been"),
+    ] {
+        assert!(content.contains(part), "{part}: {content}");
+    }
 
     // What the run wrote is an event like any other, and names the run as its cause.
     let journal = causes(&gate, &run);
@@ -120,6 +133,156 @@ async fn a_lead_of_high_value_is_qualified() {
     secrets.assert_not_in("the log", gate.logged().as_bytes());
 }
 
+/// The CRM may follow what a run did: it is told the run, and the request that it began with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_a_run_names_the_run() {
+    let record = r#"{"id":501,"status":"new","annual_revenue":2000000,"budget":80000}"#;
+    let upstream = Upstream::each(move |_| json_answer(record), Pace::OnePacket).await;
+    let gate = gate_with(&upstream, &server(), &[]).await;
+    let forged = "0190a5c8-7e60-7cc3-98c8-dc0c0c07398f";
+    let ask = gate.request("POST", "/api/v1/leads/").as_role("admin").json(LEAD);
+    let created = ask.header("X-Causation-ID", forged).send().await;
+    let run = ended(&gate, "qualify_high_value_leads").await;
+    assert_eq!(run["status"], "completed", "{run:#}");
+    let heads = upstream.heads();
+    let of = |method: &str| -> Vec<&String> {
+        heads.iter().filter(|head| head.starts_with(method)).collect()
+    };
+    let posts = of("POST");
+    assert_eq!(header(posts[0], "x-causation-id"), [""; 0], "{}", posts[0]);
+    let calls = [of("PATCH /api/v1/leads/501/"), of("POST /api/v1/activities/")].concat();
+    assert_eq!(calls.len(), 2, "{heads:?}");
+    for call in calls {
+        assert_eq!(header(call, "x-causation-id"), [run["id"].as_str().unwrap()], "{call}");
+        let correlation = created.header("x-correlation-id").unwrap();
+        assert_eq!(header(call, "x-correlation-id"), [correlation], "{call}");
+        assert_eq!(header(call, "idempotency-key").len(), 1, "{call}");
+    }
+}
+
+const TELL: &str = "name: tell\nrole: support\nstatus: active\n\
+     triggers: [{ event: lead.updated }]\n\
+     actions:\n  - send_notification: { recipient: ann, message: \"{{lead.status}}\" }\n";
+
+/// Somebody who follows the feed, over a connection of his own.
+struct Reader {
+    stream: TcpStream,
+    read: String,
+}
+
+impl Reader {
+    async fn new(gate: &Gate, last: Option<&str>) -> Self {
+        let mut stream = TcpStream::connect(gate.admin).await.unwrap();
+        let last = last.map_or_else(String::new, |last| format!("Last-Event-ID: {last}\r\n"));
+        let head = format!(
+            "GET /api/v1/notifications/ HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {TOKEN}\r\n{last}\r\n",
+            gate.admin
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut reader = Self { stream, read: String::new() };
+        reader.until("\r\n\r\n").await;
+        reader
+    }
+
+    /// Reads until something was read, and gives out everything up to it.
+    async fn until(&mut self, end: &str) -> String {
+        let reading = async {
+            loop {
+                if let Some((before, behind)) = self.read.split_once(end) {
+                    let before = before.to_owned();
+                    self.read = behind.to_owned();
+                    return before;
+                }
+                let mut bytes = [0; 4096];
+                let length = self.stream.read(&mut bytes).await.unwrap();
+                assert!(length > 0, "it ends after: {}", self.read);
+                self.read.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("nothing comes")
+    }
+
+    /// Id and message of the next notification.
+    async fn next(&mut self) -> (String, String) {
+        self.until("id: ").await;
+        let event = self.until("\n\n").await;
+        let id = event.lines().next().unwrap().to_owned();
+        let data = event.lines().find_map(|line| line.strip_prefix("data: ")).expect(&event);
+        let data: Value = serde_json::from_str(data).unwrap();
+        (id, data["message"].as_str().unwrap().to_owned())
+    }
+}
+
+async fn change(gate: &Gate, status: &str) {
+    let write = gate.request("PATCH", "/api/v1/leads/1/").as_role("admin");
+    let write = write.json(&json!({ "status": status }).to_string()).send().await;
+    assert_eq!(write.status, 200, "{}", write.text());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_feed_is_followed_over_http() {
+    let upstream = Upstream::demo().await;
+    let gate = gate_with(&upstream, &server(), &[("policies/workflows/tell.yaml", TELL)]).await;
+    let mut reader = Reader::new(&gate, None).await;
+    change(&gate, "lost").await;
+    let (first, message) = reader.next().await;
+    assert_eq!(message, "lost");
+    drop(reader);
+    // What comes while nobody reads is there for whoever comes back.
+    change(&gate, "new").await;
+    let mut again = Reader::new(&gate, Some(&first)).await;
+    let (second, message) = again.next().await;
+    assert_eq!(message, "new");
+    assert_ne!(first, second);
+    let mut whole = Reader::new(&gate, None).await;
+    assert_eq!(whole.next().await, (first, "lost".to_owned()));
+    assert_eq!(whole.next().await, (second, "new".to_owned()));
+}
+
+/// They hold a connection each, and there must be some left for metrics and probes.
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_of_the_feed_are_bounded_and_end_with_the_listener() {
+    let upstream = Upstream::demo().await;
+    let gate = gate_with(&upstream, &server(), &[]).await;
+    let ask = || {
+        let ask = Ask::new(gate.admin, "GET", "/api/v1/notifications/");
+        ask.header("Authorization", &format!("Bearer {TOKEN}"))
+    };
+    let mut readers = Vec::new();
+    for _ in 0..16 {
+        readers.push(Reader::new(&gate, None).await);
+    }
+    let refused = ask().send().await;
+    assert_eq!((refused.status, &refused.json()["code"]), (503, &json!("too_many_readers")));
+    assert_eq!(refused.header("retry-after"), Some("30"));
+    assert_eq!(Ask::new(gate.admin, "GET", "/readyz").send().await.status, 200);
+    // Who goes makes place, as soon as that is noticed.
+    readers.pop();
+    let began = Instant::now();
+    loop {
+        let reader = TcpStream::connect(gate.admin).await.unwrap();
+        let mut reader = Reader { stream: reader, read: String::new() };
+        let head = format!(
+            "GET /api/v1/notifications/ HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {TOKEN}\r\n\r\n",
+            gate.admin
+        );
+        reader.stream.write_all(head.as_bytes()).await.unwrap();
+        if reader.until("\r\n").await.contains(" 200 ") {
+            readers.push(reader);
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "no place comes free");
+    }
+    let began = Instant::now();
+    gate.stop().await;
+    // Answers that do not end are cut off after five seconds; these have ended.
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    for mut reader in readers {
+        // The mark of an answer that is whole.
+        reader.until("0\r\n\r\n").await;
+    }
+}
+
 /// Type and actor of the events that a run has caused.
 fn causes(gate: &Gate, run: &Value) -> Vec<(String, String)> {
     let schemas = [fieldgate::event::journal::SCHEMA];
@@ -135,6 +298,40 @@ fn causes(gate: &Gate, run: &Value) -> Vec<(String, String)> {
         rows.collect::<Result<Vec<(String, String)>, _>>()
     });
     found.unwrap()
+}
+
+/// Nothing in it is ever false, so that only the depth can end it.
+const ROUND: &str = "name: round\nrole: admin\nstatus: active\n\
+     triggers: [{ event: lead.updated }]\n\
+     actions:\n  - update_field: { entity_type: lead, entity_id: \"{{lead.id}}\", field: title, value: \"{{run.id}}\" }\n";
+
+/// What the files allow is cut all the same, through a CRM and its answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workflow_that_starts_itself_is_cut() {
+    let upstream = Upstream::demo().await;
+    let gate = gate_with(&upstream, &server(), &[("policies/workflows/round.yaml", ROUND)]).await;
+    change(&gate, "lost").await;
+    let began = Instant::now();
+    let runs = loop {
+        let runs = page(&gate, "/api/v1/workflows/round/runs/").await["results"].clone();
+        let runs = runs.as_array().unwrap().clone();
+        if runs.iter().any(|run| run["status"] == "failed") {
+            break runs;
+        }
+        assert!(began.elapsed() < PATIENCE, "{runs:#?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    let mut standing: Vec<(u64, &str, Option<&str>)> = runs
+        .iter()
+        .map(|run| {
+            let depth = run["causation_depth"].as_u64().unwrap();
+            (depth, run["status"].as_str().unwrap(), run["failure"].as_str())
+        })
+        .collect();
+    standing.sort_unstable();
+    let mut expect: Vec<_> = (1..=5).map(|depth| (depth, "completed", None)).collect();
+    expect.push((6, "failed", Some("causation_depth")));
+    assert_eq!(standing, expect);
 }
 
 const EXPORT: &str = "name: export\nrole: marketing\nstatus: active\n\

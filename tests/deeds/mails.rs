@@ -1,13 +1,25 @@
 //! `send_email` against a real SMTP server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use fieldgate::config::{Actions, Smtp, SmtpTls};
+use async_trait::async_trait;
+use fieldgate::config::{
+    Actions, Channel, ChannelKind, CrmAccess, Exports, HttpUrl, Smtp, SmtpTls,
+};
+use fieldgate::deed::{DeclaredNow, DeedParts, Deeds, Errand, Lost, Returned, Street};
+use fieldgate::diagnostic::{SourceFile, Span};
+use fieldgate::json::path::FieldPath;
+use fieldgate::policy::actions::{Declared, ListCall, Paging};
+use fieldgate::policy::set::Origin;
 use fieldgate::workflow::action::{ActionFailure, ActionKind, Performed};
+use fieldgate::workflow::render::Renderer;
+use http::{HeaderName, StatusCode, header};
 use serde_json::json;
 
-use super::receiver::closed_port;
+use super::receiver::{Answer, Receiver, closed_port};
 use super::smtp::SmtpServer;
+use super::webhooks::nearby;
 use super::{assert_done, assert_failed, deeds, perform};
 
 const MAIL: &str = r#"{"to":["ann@example.com","bo@example.com"],"subject":"Hello Ann","body":"Line one\n.\nend"}"#;
@@ -111,4 +123,88 @@ async fn nobody_there_is_told_as_such() {
     let port = closed_port().await;
     let smtp = Smtp { login: None, ca: None, port, ..settings(&server, SmtpTls::Off, "") };
     assert_failed(&send(smtp, MAIL).await, (ActionFailure::Connect, true));
+}
+
+/// A CRM whose one page has two records.
+#[derive(Debug)]
+struct OnePage;
+
+#[async_trait]
+impl Street for OnePage {
+    async fn send(&self, _: Errand) -> Result<Returned, Lost> {
+        let body = r#"{"results":[{"id":1},{"id":2}],"next":null}"#;
+        Ok(Returned { status: StatusCode::OK, body: body.into(), stopped: None })
+    }
+}
+
+/// The mail went out, and telling the channel failed: another attempt tells the channel alone.
+#[tokio::test]
+async fn an_export_is_mailed_once() {
+    let server = SmtpServer::start(false, json!({}));
+    let board = Receiver::always(Answer::status(503, "")).await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = HttpUrl::parse(&format!("http://{}/board", board.address)).unwrap();
+    let settings = Actions {
+        crm: Some(CrmAccess { header: header::AUTHORIZATION, value: "Bearer x".into() }),
+        smtp: Some(Smtp { login: None, ca: None, ..settings(&server, SmtpTls::Off, "") }),
+        channels: vec![Channel {
+            name: "board".to_owned(),
+            kind: ChannelKind::Slack,
+            url,
+            reach: nearby(),
+            secrets: Vec::new(),
+        }],
+        exports: Some(Exports {
+            folder: folder.path().to_owned(),
+            link: None,
+            attach: 1 << 20,
+            notify: Some("board".to_owned()),
+            rows: 10,
+            keep: Duration::from_secs(3600),
+        }),
+        ..Actions::default()
+    };
+    let list = ListCall {
+        target: "/api/v1/leads/".to_owned(),
+        records: FieldPath::parse("$.results[*]").unwrap(),
+        paging: Paging::Next(FieldPath::parse("$.next").unwrap()),
+        origin: Origin { source: SourceFile::new("lead.yaml", ""), span: Span::default() },
+    };
+    let mut declared = Declared::default();
+    declared.lists.insert("lead".to_owned(), list);
+    let declared = Arc::new(declared);
+    let deeds = Deeds::new(DeedParts {
+        settings,
+        renderer: Arc::new(Renderer::default()),
+        correlation_header: HeaderName::from_static("x-correlation-id"),
+        street: Arc::new(OnePage),
+        declared: DeclaredNow::new(move || Some(Arc::clone(&declared))),
+        feed: None,
+    });
+    let deeds = deeds.unwrap();
+    let payload = r#"{"export_type":"csv","entity_type":"lead","email_to":"ops@example.com"}"#;
+    for attempt in 1..=3 {
+        let performed = perform(&deeds, ActionKind::EnqueueExport, payload).await;
+        assert_failed(&performed, (ActionFailure::Status, true));
+        assert_eq!((server.mails().len(), board.seen().len()), (1, attempt));
+    }
+    let content = server.mails().remove(0)["content"].as_str().unwrap().to_owned();
+    assert!(content.contains("2 records"), "{content}");
+}
+
+/// A greeting and a handshake for each mail would be most of its cost, and servers count them.
+#[tokio::test]
+async fn mails_share_a_connection() {
+    let server = SmtpServer::start(true, login());
+    let smtp = settings(&server, SmtpTls::StartTls, "hunter2");
+    let deeds = deeds(Actions { smtp: Some(smtp), ..Actions::default() });
+    for _ in 0..6 {
+        assert_done(&perform(&deeds, ActionKind::SendEmail, MAIL).await);
+    }
+    let mails = server.mails();
+    assert_eq!(mails.len(), 6);
+    let peers: std::collections::BTreeSet<String> =
+        mails.iter().map(|mail| mail["peer"].to_string()).collect();
+    // One that has just been used may not be back yet when the next mail goes.
+    assert!(peers.len() <= 2, "the pool has two: {peers:?}");
 }

@@ -29,6 +29,7 @@ class Keep:
             "to": envelope.rcpt_tos,
             "user": session.auth_data and session.auth_data.login.decode(),
             "tls": session.ssl is not None,
+            "peer": session.peer,
             "content": envelope.content.decode("utf-8", "replace"),
         }
         with open(folder / "mails", "a", encoding="utf-8") as file:

@@ -234,6 +234,97 @@ async fn a_shared_run_goes_on_at_the_action_that_was_not_recorded() {
     assert_eq!(killed_at("after_action_recorded", Some(&server)).await, [1, 1, 1]);
 }
 
+/// Pages of an export, and the records of each.
+const PAGES: u64 = 6;
+const ON_A_PAGE: u64 = 2;
+
+const PAGED: &str = r#"
+resource: deal
+id: $.id
+routes:
+  - { methods: [GET], path: /api/v1/deals/, records: "$.results[*]" }
+  - { methods: [GET, PATCH], path: "/api/v1/deals/{id}/", records: "$" }
+actions:
+  enqueue_export: { path: /api/v1/deals/, page: page }
+"#;
+
+const EXPORT: &str = "name: call\nrole: admin\nstatus: active\n\
+     triggers: [{ event: deal.updated }]\n\
+     actions:\n  - enqueue_export: { export_type: csv, entity_type: deal }\n";
+
+/// A CRM that counts how often it was asked for which page.
+async fn paged(asked: Arc<Mutex<Vec<u64>>>) -> (SocketAddr, JoinHandle<()>) {
+    let answer = move |request: axum::extract::Request| {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let page = query.split('&').find_map(|pair| pair.strip_prefix("page="));
+        let page = page.map(|page| page.parse::<u64>().unwrap());
+        if let Some(page) = page {
+            asked.lock().unwrap().push(page);
+        }
+        std::future::ready(match page {
+            None => json(200, r#"{"id":7}"#),
+            Some(page) if page > PAGES => json(404, r#"{"detail":"there is no such page"}"#),
+            Some(page) => {
+                let first = (page - 1) * ON_A_PAGE + 1;
+                let records: Vec<String> =
+                    (first..first + ON_A_PAGE).map(|id| format!(r#"{{"id":{id}}}"#)).collect();
+                json(200, format!(r#"{{"results":[{}]}}"#, records.join(",")))
+            }
+        })
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().fallback(answer);
+    (address, tokio::spawn(async move { axum::serve(listener, router).await.unwrap() }))
+}
+
+/// Killed behind a page, the next process asks for the one after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_goes_on_behind_the_pages_that_are_there() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (crm, serving) = paged(Arc::clone(&asked)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let more = "  crm: { token_file: crm.token }\n  exports: { folder: exports }\n";
+    let home = home(folder.path(), crm, crm, 0, more);
+    let token = folder.path().join("crm.token");
+    std::fs::write(&token, "demo-admin").unwrap();
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let exports = folder.path().join("exports");
+    std::fs::create_dir(&exports).unwrap();
+    let deal = folder.path().join("policies/resources/deal.yaml");
+    let text = std::fs::read_to_string(&deal).unwrap();
+    std::fs::write(&deal, text.replace(DEAL, PAGED)).unwrap();
+    std::fs::write(folder.path().join("policies/workflows/call.yaml"), EXPORT).unwrap();
+
+    let mut gate = home.start("export.page=kill:3");
+    assert_eq!(write(gate.data, "/api/v1/deals/7/", "req-1").await, Some(200));
+    let began = Instant::now();
+    while !gate.has_ended() {
+        assert!(began.elapsed() < PATIENCE, "it does not come to the third page");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(*asked.lock().unwrap(), [1, 2, 3]);
+    let finished = || {
+        let files = std::fs::read_dir(&exports).unwrap().map(|file| file.unwrap().path());
+        files.filter(|file| file.extension().is_some_and(|it| it == "csv")).collect::<Vec<_>>()
+    };
+    assert!(finished().is_empty());
+
+    let gate = home.start("");
+    let began = Instant::now();
+    while statuses(&home, None).await != ["completed"] {
+        assert!(began.elapsed() < PATIENCE, "{}", home.ask(&["runs", "list", "--json"]));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    gate.stop();
+    serving.abort();
+    // The last one is where the CRM says that there is no more.
+    assert_eq!(*asked.lock().unwrap(), (1..=PAGES + 1).collect::<Vec<_>>());
+    let text = std::fs::read_to_string(&finished()[0]).unwrap();
+    let rows: Vec<u64> = text.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+    assert_eq!(rows, (1..=PAGES * ON_A_PAGE).collect::<Vec<_>>());
+}
+
 /// One of the group: its files, and where it listens now.
 struct Sidecar {
     home: Home,

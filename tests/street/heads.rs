@@ -168,6 +168,7 @@ async fn what_is_ours_cannot_be_forged_or_taken_away() {
         .header("X-Tenant", "other")
         .header("X-Fieldgate-Role", "admin")
         .header("X-Lead-Score", "100")
+        .header("X-Causation-ID", "0190a5c8-7e60-7cc3-98c8-dc0c0c07398f")
         .header("X-Request-ID", "theirs-1")
         .header("X-Correlation-ID", "theirs-2")
         .header("Traceparent", "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")
@@ -189,6 +190,7 @@ async fn what_is_ours_cannot_be_forged_or_taken_away() {
         "x-tenant",
         "x-fieldgate-role",
         "x-lead-score",
+        "x-causation-id",
         "x-request-id",
         "x-hop",
         "connection",

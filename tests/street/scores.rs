@@ -53,6 +53,22 @@ async fn one_lead_carries_its_score() {
 }
 
 #[tokio::test]
+async fn a_role_can_have_the_member_without_the_headers() {
+    let upstream = Upstream::scripted(json_answer(&lead(7, "100")), Pace::OnePacket).await;
+    let scoring = format!("{SCORING}without_headers: [sales_rep]\n");
+    let mut builder = gate(&upstream).file("policies/scoring.yaml", &scoring);
+    for (name, text) in ROLES {
+        builder = builder.file(name, text);
+    }
+    let gate = builder.start().await;
+    let ask = |role| gate.get("/api/v1/leads/7/").as_role(role).send();
+    assert_eq!(ask("admin").await.header("X-Lead-Score"), Some("43"));
+    let answer = ask("sales_rep").await;
+    assert_eq!(score_headers(&answer.head), [""; 0], "{}", answer.head);
+    assert!(answer.text().contains(r#""_score":{"total":43"#));
+}
+
+#[tokio::test]
 async fn a_list_carries_the_scores_of_its_leads() {
     let body = format!(
         r#"{{"count":2,"next":null,"previous":null,"results":[{},{}]}}"#,

@@ -160,6 +160,43 @@ async fn a_workflow_is_made_changed_and_removed() {
     assert_eq!(needed.status, 422, "{}", needed.text());
 }
 
+/// A file may hold a workflow of another name; making one must not take it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn making_a_workflow_overwrites_no_file() {
+    let upstream = Upstream::demo().await;
+    let other = TELL.replace("name: tell", "name: other");
+    let gate = gate(&upstream)
+        .file("data/.keep", "")
+        .file("admin.token", TOKEN)
+        .file("policies/workflows/tell.yaml", &other)
+        .config(CONFIG);
+    let gate = gate.start().await;
+    let made = gate.page("POST", "/api/v1/workflows/").body("application/yaml", TELL).send().await;
+    assert_eq!((made.status, &made.json()["code"]), (409, &json!("file_exists")));
+    let file = gate.folder.path().join("policies/workflows/tell.yaml");
+    assert_eq!(std::fs::read_to_string(file).unwrap(), other);
+    assert_eq!(gate.page("GET", "/api/v1/workflows/other/").send().await.status, 200);
+}
+
+/// What the configuration lets templates name is filled in when a run acts, and shown to nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_shows_no_environment() {
+    let upstream = Upstream::demo().await;
+    let tell = TELL.replace("lost: {{lead.email}}", "{{env.FIELDGATE_OF_TESTS}}");
+    let gate = gate(&upstream)
+        .file("data/.keep", "")
+        .file("admin.token", TOKEN)
+        .file("policies/workflows/tell.yaml", &tell)
+        .config(&CONFIG.replace("concurrency: 4", "concurrency: 4, env: [FIELDGATE_OF_TESTS]"));
+    let gate = gate.start().await;
+    let execute = "/api/v1/workflows/tell/execute/?dry_run=true";
+    let tried = gate.page("POST", execute).json(r#"{"record":{"id":1}}"#).send().await;
+    assert_eq!(tried.status, 200, "{}", tried.text());
+    let actions = &tried.json()["actions"];
+    assert_eq!(actions[0]["payload"]["message"], "[env.FIELDGATE_OF_TESTS]");
+    assert!(!tried.text().contains(VARIABLE.1), "{}", tried.text());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_workflow_is_tried_and_started_by_hand() {
     let upstream = Upstream::demo().await;
@@ -171,6 +208,8 @@ async fn a_workflow_is_tried_and_started_by_hand() {
     let tried = tried.json();
     let actions = tried["actions"].as_array().unwrap();
     assert_eq!(actions.len(), 3);
+    let decided = json!(["`new.annual_revenue gt 1000000` is false: the record has no such field"]);
+    assert_eq!((&tried["starts"], &tried["decided_by"]), (&json!(false), &decided));
     assert_eq!(actions[0]["outcome"], "would_perform");
     let payload =
         json!({ "entity_type": "lead", "entity_id": "9", "field": "status", "value": "qualified" });

@@ -38,7 +38,7 @@ macro_rules! policies {
 }
 
 /// The policies that are shipped.
-const POLICIES: [(&str, &str); 19] = policies![
+const POLICIES: [(&str, &str); 21] = policies![
     "README.md",
     "global.yaml",
     "resources/account.yaml",
@@ -52,6 +52,8 @@ const POLICIES: [(&str, &str); 19] = policies![
     "roles/sales_rep.yaml",
     "roles/support.yaml",
     "scoring.yaml",
+    "templates/new_lead.html",
+    "templates/new_lead.txt",
     "workflows/export_on_deal_won.yaml",
     "workflows/notify_on_negotiation.yaml",
     "workflows/nurture_low_scores.yaml",

@@ -9,6 +9,7 @@ use time::macros::format_description;
 use crate::cli::terminal::{BAD, GOOD, NOTABLE, QUIET, STRONG};
 use crate::event::Message;
 use crate::policy::workflow::Workflow;
+use crate::workflow::catalogue::Verdict;
 use crate::workflow::rehearsal::{Deed, Rehearsed};
 use crate::workflow::runs::{ActionRun, Listed, RunStatus, Shown};
 
@@ -125,6 +126,7 @@ fn action_lines(out: &mut String, action: &ActionRun, is_last: bool) {
 pub(in crate::cli) fn rehearsed(
     workflow: &Workflow,
     event: &Message,
+    verdict: &Verdict,
     rehearsed: &[Rehearsed],
 ) -> String {
     let subject = event.subject().unwrap_or_default();
@@ -132,6 +134,12 @@ pub(in crate::cli) fn rehearsed(
         "{STRONG}{}{STRONG:#}  dry run as {}, {} {subject}\n",
         workflow.name, workflow.role, event.event_type
     );
+    let (style, word) = if verdict.starts { (GOOD, "starts it") } else { (NOTABLE, "does not") };
+    let decided = match verdict.decided_by.as_slice() {
+        [] => "its triggers ask for nothing".to_owned(),
+        all => all.join("; "),
+    };
+    row(&mut out, "the event", &format!("{style}{word}{style:#}: {decided}"));
     let last = rehearsed.len().saturating_sub(1);
     for (index, one) in rehearsed.iter().enumerate() {
         let (branch, below) = branches(index == last);

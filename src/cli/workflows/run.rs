@@ -19,6 +19,7 @@ use crate::event::{Message, journal};
 use crate::policy::workflow::{Status, Workflow};
 use crate::store::Schema;
 use crate::workflow::by_hand::{self, Found};
+use crate::workflow::catalogue::{Catalogue, Verdict};
 use crate::workflow::json_form;
 use crate::workflow::rehearsal::rehearse;
 use crate::workflow::render::Renderer;
@@ -34,7 +35,8 @@ const MOST_RECORD: u64 = 4 << 20;
 ///
 /// The conditions of its triggers are not asked: whoever starts it by hand means it. The event is
 /// one of the journal, seen as the role of the workflow sees it, or is made up from a record. A
-/// running Fieldgate begins at once; a stopped one at its next start.
+/// running Fieldgate begins at once; a stopped one at its next start. In a group of sidecars that
+/// share their runs (`workflows.nats`), ask one of them over its admin listener instead.
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// The workflow
@@ -51,7 +53,7 @@ pub(super) struct Run {
     /// With `--dry-run`: a variable of the environment that templates may name
     #[arg(long, value_name = "NAME", requires = "is_rehearsal")]
     env: Vec<String>,
-    /// With `--dry-run`: print JSON
+    /// With `--dry-run`: one JSON object a line, first whether the event starts it
     #[arg(long, requires = "is_rehearsal")]
     json: bool,
     #[command(flatten)]
@@ -68,6 +70,15 @@ impl Run {
             return Err(Failed::usage(format!("there is no workflow `{}`", self.name))
                 .help(suggest(&self.name, names)));
         };
+        if !self.is_rehearsal && self.at.fleet()?.is_some() {
+            // In the store of one machine nobody of the group would find it.
+            let message = "the runs of this Fieldgate are with the servers of `workflows.nats`";
+            return Err(Failed::usage(message).help(format!(
+                "ask a sidecar of the group: `POST /api/v1/workflows/{}/execute/` on its admin \
+                 listener, with `{{\"event\": \"...\"}}`",
+                self.name
+            )));
+        }
         let now = OffsetDateTime::now_utc();
         let message = match (&self.record, self.event) {
             (Some(path), _) => made_up(path, workflow, now)?,
@@ -75,7 +86,8 @@ impl Run {
             (None, None) => return Err(Failed::usage("an event or a record is needed")),
         };
         if self.is_rehearsal {
-            return self.rehearse(workflow, &message, now);
+            let verdict = Catalogue::new(&set).verdict(workflow, &message);
+            return self.rehearse(workflow, &message, &verdict, now);
         }
         if workflow.status == Status::Archived {
             return Err(Failed::usage(format!("the workflow `{}` is archived", self.name)));
@@ -117,6 +129,7 @@ impl Run {
         &self,
         workflow: &Workflow,
         message: &Message,
+        verdict: &Verdict,
         now: OffsetDateTime,
     ) -> Result<Exit, Failed> {
         let mut env = BTreeMap::new();
@@ -126,11 +139,13 @@ impl Run {
             })?;
             env.insert(name.clone(), value);
         }
-        let rehearsed = rehearse(workflow, message, &Renderer::new(env), now);
+        let rehearsed = rehearse(workflow, message, &Renderer::new(env).for_show(), now);
         let text = if self.json {
-            json_form::rehearsed(&rehearsed).iter().map(json_line).collect()
+            let mut lines = json_line(&json_form::verdict(verdict));
+            lines.extend(json_form::rehearsed(&rehearsed).iter().map(json_line));
+            lines
         } else {
-            tree::rehearsed(workflow, message, &rehearsed)
+            tree::rehearsed(workflow, message, verdict, &rehearsed)
         };
         terminal::print(&text)?;
         Ok(Exit::Good)

@@ -32,6 +32,7 @@ fn fields_are_written_by_name() {
     };
     let kind = ActionKind::UpdateField;
     check(kind, &update, &payload("7", "status", "\"x\""), "/leads/7/", r#"{"status":"x"}"#);
+    check(kind, &update, &payload("7", "n", "null"), "/leads/7/", r#"{"n":null}"#);
     check(kind, &update, &payload("7", "n", "1.10"), "/leads/7/", r#"{"n":1.10}"#);
     check(kind, &update, &payload("7", "n", "[null]"), "/leads/7/", r#"{"n":[null]}"#);
     let body = r#"{"owner":{"email":"a@b"}}"#;
@@ -122,7 +123,7 @@ async fn what_goes_to_the_crm() {
     assert_eq!(errand.body, r#"{"status":"qualified"}"#);
     assert_eq!(errand.acting.subject, "workflow:greet");
     assert_eq!(errand.acting.role, "sales");
-    assert_eq!(errand.acting.causation.depth, 1);
+    assert_eq!(errand.acting.causation, Causation { run: context().run, depth: 1 });
     for (name, value) in [
         ("authorization", "Bearer hunter2"),
         ("idempotency-key", "00000000-0000-0000-0000-000000000001-0"),

@@ -15,6 +15,7 @@ use serde_json::{Value as Json, json};
 
 use super::table;
 use crate::condition::Value;
+use crate::fail_point;
 
 /// The endings of files of ours.
 const ENDINGS: [&str; 5] = ["csv", "jsonl", "part", "progress", "new"];
@@ -40,6 +41,8 @@ pub(super) struct Progress {
     pub(super) next: Option<String>,
     /// The members that records have.
     pub(super) columns: BTreeSet<String>,
+    /// Whether its mail has gone out; another attempt must not send it again.
+    pub(super) is_mailed: bool,
 }
 
 impl Place {
@@ -84,6 +87,7 @@ impl Place {
             pages: 0,
             next: Some(first.to_owned()),
             columns: BTreeSet::new(),
+            is_mailed: false,
         };
         self.note(&progress)?;
         Ok(progress)
@@ -117,7 +121,13 @@ impl Place {
         progress.pages += 1;
         progress.next = next;
         self.note(&progress)?;
+        fail_point::pass("export.page");
         Ok(progress)
+    }
+
+    /// Notes that the mail has gone out.
+    pub(super) fn mailed(&self, progress: Progress) -> io::Result<()> {
+        self.note(&Progress { is_mailed: true, ..progress })
     }
 
     /// Makes the finished file of the part. Says how large it is.
@@ -205,6 +215,7 @@ impl Progress {
             "pages": self.pages,
             "next": self.next,
             "columns": self.columns,
+            "mailed": self.is_mailed,
         })
     }
 
@@ -222,6 +233,8 @@ impl Progress {
             pages: json.get("pages")?.as_u64()?,
             next,
             columns: columns.collect::<Option<_>>()?,
+            // A note of an older version does not say.
+            is_mailed: json.get("mailed").and_then(Json::as_bool).unwrap_or_default(),
         })
     }
 }
@@ -262,6 +275,10 @@ mod tests {
         let told = place.open("/a").unwrap();
         assert_eq!((told.rows, told.next.clone()), (3, None));
         assert_eq!(place.finish(&told, true).unwrap(), bytes);
+        assert!(!told.is_mailed);
+        place.mailed(told).unwrap();
+        let mailed = place.open("/a").unwrap();
+        assert_eq!((mailed.rows, mailed.is_mailed), (3, true));
     }
 
     #[test]

@@ -8,8 +8,12 @@ use std::io::{self, Write};
 use crate::condition::Value;
 
 /// What a cell begins with that spreadsheets compute, wide forms and what they skip included.
-const BEGINS_A_FORMULA: [char; 10] =
-    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff20}'];
+const BEGINS_A_FORMULA: [char; 11] =
+    ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+
+/// What ends a cell for somebody: many a spreadsheet takes `;` or a tab for the comma, and would find
+/// a cell of its own behind it.
+const ENDS_A_CELL: [char; 6] = ['"', ',', ';', '\t', '\r', '\n'];
 
 /// The columns in order: the id first, then by name.
 pub(super) fn columns(names: &BTreeSet<String>) -> Vec<&str> {
@@ -46,7 +50,7 @@ fn text(value: &str) -> String {
     let first = value.trim_start_matches([' ', '\u{a0}']).chars().next();
     let is_formula = first.is_some_and(|first| BEGINS_A_FORMULA.contains(&first));
     let value = if is_formula { format!("'{value}") } else { value.to_owned() };
-    if value.contains(['"', ',', '\r', '\n']) || value.trim() != value {
+    if value.contains(ENDS_A_CELL) || value.trim() != value {
         return format!("\"{}\"", value.replace('"', "\"\""));
     }
     value
@@ -69,6 +73,8 @@ mod tests {
         check("\"plain\"", "plain");
         check("\"a,b\"", "\"a,b\"");
         check("\"say \\\"hi\\\"\"", "\"say \"\"hi\"\"\"");
+        check("\"a;=1\"", "\"a;=1\"");
+        check("\"a\\t=1\"", "\"a\t=1\"");
         check("\"a\\nb\"", "\"a\nb\"");
         check("\" a\"", "\" a\"");
         check("[1,\"a\"]", "\"[1,\"\"a\"\"]\"");
@@ -81,9 +87,11 @@ mod tests {
         check("\"+1\"", "'+1");
         check("\"-1\"", "'-1");
         check("\"@SUM(A1)\"", "'@SUM(A1)");
-        check("\"\\t=1\"", "\"'\t=1\"".replace("\"'", "'").trim_matches('"'));
+        check("\"\\t=1\"", "\"'\t=1\"");
         check("\"  =1\"", "'  =1");
-        check("\"\u{ff1d}1\"", "'\u{ff1d}1");
+        for wide in ['\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'] {
+            check(&format!("\"{wide}1\""), &format!("'{wide}1"));
+        }
         check("\"=HYPERLINK(\\\"x\\\",\\\"y\\\")\"", "\"'=HYPERLINK(\"\"x\"\",\"\"y\"\")\"");
         check("\"\\r=1\"", "\"'\r=1\"");
     }

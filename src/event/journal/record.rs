@@ -60,7 +60,11 @@ pub(super) fn close(
     match outcome {
         Outcome::Answered { status, events } => {
             set_outcome(transaction, write, "answered", Some(*status), now)?;
-            add(transaction, &intent, events, now)?;
+            add(transaction, &intent, events, false, now)?;
+        }
+        Outcome::Counted { status, events } => {
+            set_outcome(transaction, write, "answered", Some(*status), now)?;
+            add(transaction, &intent, events, true, now)?;
         }
         Outcome::NotForwarded => set_outcome(transaction, write, "not_forwarded", None, now)?,
         Outcome::NoAnswer => close_unknown(transaction, &intent, "no_answer", now)?,
@@ -99,7 +103,7 @@ fn close_unknown(
 ) -> rusqlite::Result<()> {
     set_outcome(transaction, intent.id, "unknown", None, now)?;
     let event = unknown(intent, intent.id, intent.record.clone(), reason, now, |_| ());
-    add(transaction, intent, &[event], now)
+    add(transaction, intent, &[event], false, now)
 }
 
 /// The event has an id of its own, for a write may have several of them.
@@ -186,11 +190,13 @@ fn set_outcome(
     Ok(())
 }
 
-/// Writes the events of a write down and puts them on their way to every sink.
+/// Writes the events of a write down and puts them on their way to every sink; those that are
+/// `silent` to none whose role has no view of them.
 fn add(
     transaction: &Transaction<'_>,
     intent: &Intent,
     events: &[Event],
+    silent: bool,
     now: OffsetDateTime,
 ) -> rusqlite::Result<()> {
     if events.is_empty() {
@@ -203,6 +209,11 @@ fn add(
         let said: usize = event.views.values().map(|data| data.get().len()).sum();
         bytes += said + EVENT_BYTES;
         let position = add_event(transaction, intent, event, subject, said + EVENT_BYTES)?;
+        if silent {
+            transaction
+                .prepare_cached("INSERT INTO journal_silent (position) VALUES (?1)")?
+                .execute([position])?;
+        }
         for (role, data) in &event.views {
             transaction
                 .prepare_cached(
@@ -211,6 +222,9 @@ fn add(
                 .execute((position, role, data.get()))?;
         }
         for sink in &sinks {
+            if silent && !sink.has_view(&event.views) {
+                continue;
+            }
             let subject = subject.map(|(subject, _)| subject);
             sinks::send(transaction, sink, position, subject, &event.views, now)?;
         }

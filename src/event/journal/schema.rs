@@ -4,7 +4,7 @@ use crate::store::Schema;
 
 /// What [`Journal`](super::Journal) needs of a store.
 pub const SCHEMA: Schema =
-    Schema { name: "journal", steps: &[FIRST, FEWER_INDEXES, CAUSATION, CHEAPER_WRITES] };
+    Schema { name: "journal", steps: &[FIRST, FEWER_INDEXES, CAUSATION, CHEAPER_WRITES, SILENT] };
 
 const FIRST: &str = "
     -- Watched writes. `outcome` is NULL from before the write is forwarded until its answer is known.
@@ -159,4 +159,11 @@ const CHEAPER_WRITES: &str = "
     DROP INDEX journal_events_time;
     DROP INDEX journal_events_correlation;
     DROP TRIGGER journal_event_added;
+";
+
+/// Events of which a role that has no view is not owed a word.
+const SILENT: &str = "
+    CREATE TABLE journal_silent (
+        position INTEGER NOT NULL PRIMARY KEY REFERENCES journal_events ON DELETE CASCADE
+    ) STRICT;
 ";

@@ -36,6 +36,13 @@ pub(super) struct ActiveSink {
     role: String,
 }
 
+impl ActiveSink {
+    /// Whether its role has a view of an event.
+    pub(super) fn has_view(&self, views: &BTreeMap<String, Box<RawValue>>) -> bool {
+        views.contains_key(&self.role) || views.contains_key(FOR_EVERY_ROLE)
+    }
+}
+
 /// Why an event never went out: no view of it was kept that the sink's role may see.
 const NO_VIEW: &str = "no_view";
 
@@ -62,7 +69,7 @@ pub(super) fn send(
     now: OffsetDateTime,
 ) -> rusqlite::Result<()> {
     let now = moment::to_file(now);
-    if !views.contains_key(&sink.role) && !views.contains_key(FOR_EVERY_ROLE) {
+    if !sink.has_view(views) {
         transaction
             .prepare_cached(
                 "INSERT INTO journal_deliveries
@@ -173,12 +180,20 @@ fn name(
     free_heads(transaction, &plan.name, now)
 }
 
-/// Makes dead letters of what the role of a sink may not see.
+/// Makes dead letters of what the role of a sink may not see, but for what is silent then.
 pub(super) fn bury_unseen(
     transaction: &Transaction<'_>,
     sink: &str,
     now: OffsetDateTime,
 ) -> rusqlite::Result<()> {
+    let sql = format!(
+        "DELETE FROM journal_deliveries WHERE sink = ?1 AND position IN (
+             SELECT d.position FROM journal_deliveries d
+             JOIN journal_silent q ON q.position = d.position
+             JOIN journal_sinks s ON s.name = d.sink
+             WHERE d.sink = ?1 AND d.state = 'waiting' AND NOT {HAS_VIEW})"
+    );
+    transaction.execute(&sql, [sink])?;
     let sql = format!(
         "UPDATE journal_deliveries AS d
          SET state = 'dead', due = NULL, failure = ?2, settled = ?3

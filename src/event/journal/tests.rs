@@ -278,6 +278,29 @@ async fn a_store_that_fails_is_said_to() {
     assert_eq!(open(&folder).recover(NOW).await.unwrap().len(), 1);
 }
 
+/// A role that is told no scores would get a dead letter for each of them.
+#[tokio::test]
+async fn what_is_counted_owes_nothing_to_who_may_not_see_it() {
+    let folder = TempDir::new().unwrap();
+    let journal = open(&folder);
+    let plans = |other: &str| vec![plan("sales", "sales"), plan("other", other)];
+    journal.configure_sinks(plans("other"), NOW).await.unwrap();
+    journal.begin(intent(1, Some("7"))).await.unwrap();
+    let events = vec![event(1, "deal.score_changed", Some("7"))];
+    let outcome = Outcome::Counted { status: 200, events };
+    journal.finish(id(1), NOW, outcome).await.unwrap();
+    assert_eq!(journal.next_for("sales", 10, NOW).await.unwrap().len(), 1);
+    assert!(journal.next_for("other", 10, NOW).await.unwrap().is_empty());
+    let dead = || read(&journal, |connection| dead_letters(connection, None, 10)).len();
+    assert_eq!(dead(), 0);
+    // A sink that begins with what was there, and one whose role is another one now.
+    let mut plans = plans("audit");
+    plans.push(SinkPlan { start: Start::Beginning, ..plan("late", "nobody") });
+    journal.configure_sinks(plans, NOW).await.unwrap();
+    assert!(journal.next_for("late", 10, NOW).await.unwrap().is_empty());
+    assert_eq!(dead(), 0);
+}
+
 #[tokio::test]
 async fn a_sink_sees_what_its_role_may_see_or_nothing() {
     let folder = TempDir::new().unwrap();

@@ -296,7 +296,11 @@ impl Reader {
         let mut is_whole = true;
         let mut holds = Vec::new();
         for known in kind.payload() {
-            let node = if known.is_required {
+            // `null` clears a field; anywhere else it is a value that was forgotten.
+            let is_cleared = kind == ActionKind::UpdateField && known.name == "value";
+            let node = if is_cleared && fields.has(known.name) {
+                fields.take_entry(known.name).map(|(_, node)| node)
+            } else if known.is_required {
                 fields.require(&mut self.checker, known.name)
             } else {
                 fields.take(known.name)

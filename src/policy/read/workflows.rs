@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Drafts;
-use super::actions;
+use super::actions::{self, CallDraft};
 use super::doubts::{all_names, is_slip};
 use super::draft::ResourceDraft;
 use super::workflow::{TemplateDraft, WorkflowDraft};
@@ -12,12 +12,15 @@ use crate::condition::{Condition, Fact, Facts, Side, Truth, Value};
 use crate::diagnostic::{Finding, Span, suggest};
 use crate::json::path::{FieldPath, Selector};
 use crate::policy::Mode;
+use crate::policy::emits::Emit;
 use crate::policy::path_relation::can_meet;
 use crate::policy::set::Origin;
 use crate::policy::workflow::template::Reference;
 use crate::policy::workflow::{Action, ActionKind, EVENT_FACTS, OUTCOME_UNKNOWN, Status};
+use crate::policy::writes::{Write, write_on};
 
-/// The object types whose creation a note or a task is taken for, where such a type is declared.
+/// The object types whose creation a note or a task is taken for, where no resource declares how it
+/// is done.
 const NOTES: [&str; 3] = ["note", "activity", "comment"];
 const TASKS: [&str; 2] = ["task", "activity"];
 
@@ -554,6 +557,81 @@ fn may_start(drafts: &Drafts, action: &Action, target: &WorkflowDraft) -> bool {
 
 /// The events that an action may cause, as far as the files tell.
 fn written_by<'a>(drafts: &'a Drafts, action: &'a Action) -> Vec<Written<'a>> {
+    let named = plain_text(action, "entity_type");
+    let declaring = drafts
+        .resources
+        .iter()
+        .filter(|resource| named.is_none_or(|named| resource.named.name == named));
+    let mut calls = declaring
+        .flat_map(|resource| &resource.actions.calls)
+        .filter(|call| call.kind == action.kind)
+        .peekable();
+    if calls.peek().is_some() {
+        return calls.flat_map(|call| written_through(drafts, action, call)).collect();
+    }
+    guessed(drafts, action)
+}
+
+/// The events of a declared call: those of the route that it goes to.
+fn written_through<'a>(
+    drafts: &'a Drafts,
+    action: &'a Action,
+    call: &CallDraft,
+) -> Vec<Written<'a>> {
+    let (shape, method) = (call.template.shape(), &call.call.method);
+    let mut all = Vec::new();
+    for resource in drafts.resources.iter().filter(|resource| !resource.events.off) {
+        let route = resource.routes.iter().position(|draft| {
+            draft.template.shape() == shape && draft.route.methods.contains(method)
+        });
+        let Some((at, draft)) = route.and_then(|at| Some((at, resource.routes.get(at)?))) else {
+            continue;
+        };
+        let routes = resource.routes.iter().map(|draft| &draft.route);
+        let write = write_on(routes, &draft.route, method);
+        if write == Write::Nothing {
+            continue;
+        }
+        let name = resource.named.name.as_str();
+        let is_update = action.kind == ActionKind::UpdateField;
+        let field = plain_text(action, "field").filter(|_| is_update);
+        let value = action.payload.get("value").filter(|value| !holds_template(value));
+        let mut add = |event: String, resource: &'a str| {
+            all.push(Written { event, field: field.map(|field| (field, value)), resource });
+        };
+        add(format!("{name}.{}", write.word()), name);
+        let rules = resource.emits.iter().filter(|rule| rule.covers(at, method, write));
+        for rule in rules.filter(|rule| reads_any(rule, field)) {
+            add(rule.event.clone(), name);
+        }
+        if drafts.scoring.as_ref().is_some_and(|scoring| scoring.scores(name)) {
+            add(format!("{name}.score_changed"), name);
+        }
+        for create in &resource.events.creates {
+            let is_among = create.routes.as_ref().is_none_or(|routes| routes.contains(&at));
+            if is_among && create.on.contains(method) {
+                let other = create.resource.name.as_str();
+                let event = create.event.as_ref().map(|event| event.name.clone());
+                // Of what is created beside, the field says nothing.
+                all.push(Written {
+                    event: event.unwrap_or_else(|| format!("{other}.created")),
+                    field: None,
+                    resource: other,
+                });
+            }
+        }
+    }
+    all
+}
+
+/// Whether the condition of a rule looks at a field, where it is known which one is written.
+fn reads_any(rule: &Emit, field: Option<&str>) -> bool {
+    let mut paths = rule.when.reads().map(|(_, path)| path);
+    field.is_none_or(|field| paths.any(|path| path.as_str() == field))
+}
+
+/// What an action is taken to do that no resource declares.
+fn guessed<'a>(drafts: &'a Drafts, action: &'a Action) -> Vec<Written<'a>> {
     let declared = |name: &str| {
         let found = drafts.resources.iter().find(|draft| draft.named.name == name);
         found.filter(|draft| !draft.events.off)
@@ -582,10 +660,7 @@ fn written_by<'a>(drafts: &'a Drafts, action: &'a Action) -> Vec<Written<'a>> {
                 field: field.map(|field| (field, value)),
                 resource: name,
             };
-            let emitted = resource.emits.iter().filter(|rule| {
-                let mut paths = rule.when.reads().map(|(_, path)| path);
-                field.is_none_or(|field| paths.any(|path| path.as_str() == field))
-            });
+            let emitted = resource.emits.iter().filter(|rule| reads_any(rule, field));
             let emitted = emitted.map(|rule| written(rule.event.clone()));
             emitted.chain([written(format!("{name}.updated"))]).collect()
         }

@@ -1,6 +1,10 @@
 //! One run, from where it stands to its end, to its next wait, or until it is taken back.
 
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -19,6 +23,9 @@ use crate::store::StoreError;
 /// Most bytes that are kept of a result, and characters of an error.
 const MOST_RESULT: usize = 16 * 1024;
 const MOST_ERROR: usize = 500;
+
+/// What is said of a panic; its message may hold anything.
+const BROKE_OFF: &str = "it broke off";
 
 /// What a run under way listens to.
 #[derive(Debug, Clone)]
@@ -164,7 +171,14 @@ impl Post {
         let until = deadline.min(context.now + action.timeout);
         let mut is_taken_back = signals.is_taken_back.clone();
         tokio::select! {
-            performed = self.parts.perform.perform(&rendered, context) => Some(performed),
+            performed = unharmed(self.parts.perform.perform(&rendered, context)) => {
+                // It may have come to something else by chance, like any failure on the way.
+                Some(performed.unwrap_or_else(|| Performed::Failed {
+                    reason: ActionFailure::Internal,
+                    retryable: true,
+                    error: BROKE_OFF.to_owned(),
+                }))
+            }
             () = self.parts.clock.sleep_until(until) => Some(Performed::Failed {
                 reason: ActionFailure::Timeout,
                 retryable: true,
@@ -259,9 +273,9 @@ impl Post {
         }
     }
 
-    /// Records that the action which a run stood at has panicked.
+    /// Records that carrying a run out has panicked; an action that does has failed, and no more.
     pub(super) async fn panicked(&self, run: &ClaimedRun) {
-        let error = "an action broke off".to_owned();
+        let error = BROKE_OFF.to_owned();
         let failure = RunFailure::Action(ActionFailure::Internal);
         self.end(run, Vec::new(), failed(failure, error)).await;
     }
@@ -270,6 +284,17 @@ impl Post {
         let clock = &self.parts.clock;
         clock.sleep_until(clock.now() + AFTER_REFUSAL).await;
     }
+}
+
+/// What work comes to; `None` where it panics.
+async fn unharmed<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    // What it leaves half done is its own: nothing of it is looked at again.
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
 }
 
 /// What the attempt that begins now may know.

@@ -141,6 +141,77 @@ impl Perform for Actions {
     }
 }
 
+/// Runs whose leases cannot be prolonged, as while the servers do not answer.
+#[derive(Debug)]
+struct Unrenewed {
+    runs: StoredRuns,
+    refused: watch::Sender<u32>,
+}
+
+#[async_trait]
+impl Runs for Unrenewed {
+    async fn add(&self, runs: Vec<NewRun>, now: OffsetDateTime) -> Result<usize, StoreError> {
+        self.runs.add(runs, now).await
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<runs::Claimed, StoreError> {
+        self.runs.claim(claim).await
+    }
+
+    async fn recover(&self, now: OffsetDateTime) -> Result<usize, StoreError> {
+        self.runs.recover(now).await
+    }
+
+    async fn renew(&self, _: Arc<str>, _: Vec<Uuid>, _: OffsetDateTime) -> Result<(), StoreError> {
+        self.refused.send_modify(|refused| *refused += 1);
+        Err(StoreError::Unhealthy)
+    }
+
+    async fn settle(&self, step: runs::Step) -> Result<runs::Settled, StoreError> {
+        self.runs.settle(step).await
+    }
+
+    async fn taken_back(&self, runs: Vec<Uuid>) -> Result<Vec<Uuid>, StoreError> {
+        self.runs.taken_back(runs).await
+    }
+
+    async fn definition(&self, digest: String) -> Result<Option<(String, String)>, StoreError> {
+        self.runs.definition(digest).await
+    }
+
+    async fn retire(&self, ended_before: OffsetDateTime) -> Result<usize, StoreError> {
+        self.runs.retire(ended_before).await
+    }
+
+    async fn list(&self, filter: Filter, limit: usize) -> Result<Vec<runs::Listed>, StoreError> {
+        self.runs.list(filter, limit).await
+    }
+
+    async fn show(&self, run: Uuid) -> Result<Option<Shown>, StoreError> {
+        self.runs.show(run).await
+    }
+
+    async fn cancel(&self, run: Uuid, now: OffsetDateTime) -> Result<Cancelled, StoreError> {
+        self.runs.cancel(run, now).await
+    }
+
+    async fn retry(&self, run: Uuid) -> Result<runs::Retried, StoreError> {
+        self.runs.retry(run).await
+    }
+
+    async fn counts(&self) -> Result<runs::Counts, StoreError> {
+        self.runs.counts().await
+    }
+
+    fn occasions(&self) -> watch::Receiver<u64> {
+        self.runs.occasions()
+    }
+
+    fn foreign_writes(&self) -> watch::Receiver<u64> {
+        self.runs.foreign_writes()
+    }
+}
+
 /// A store with an engine, and what a test holds of it.
 struct Bench {
     folder: TempDir,
@@ -629,9 +700,28 @@ async fn an_action_that_panics_has_failed() {
     bench.start();
     assert_eq!(bench.hear().await, attempt("greet", "x", 1));
     assert_eq!(bench.hear().await, ended("greet", RunStatus::Failed));
-    assert_eq!(bench.told(), ["greet failed internal: cancelled 0 -, cancelled 0 -"]);
+    assert_eq!(bench.told(), ["greet failed internal: failed 1 internal, cancelled 0 -"]);
     bench.bring(&event(2)).await;
     assert_eq!(bench.hear().await, attempt("greet", "x", 1));
+    bench.stop().await;
+}
+
+/// It may be made again, and may be allowed, like any failure.
+#[tokio::test]
+async fn an_action_that_panics_fails_like_any_other() {
+    let again = format!("{}\n    retry: {{ attempts: 2, backoff: 0s }}", notify("again"));
+    let allowed = format!("{}\n    allow_failure: true", notify("allowed"));
+    let mut bench = bench(&[workflow("greet", "", &[&again, &allowed, &notify("last")])]);
+    bench.actions.tell("again", Verdict::Panic, 1);
+    bench.actions.tell("allowed", Verdict::Panic, 1);
+    bench.bring(&event(1)).await;
+    bench.start();
+    for (message, count) in [("again", 1), ("again", 2), ("allowed", 1), ("last", 1)] {
+        assert_eq!(bench.hear().await, attempt("greet", message, count));
+    }
+    assert_eq!(bench.hear().await, ended("greet", RunStatus::Completed));
+    let told = ["greet completed -: completed 2 -, failed 1 internal, completed 1 -"];
+    assert_eq!(bench.told(), told);
     bench.stop().await;
 }
 
@@ -750,6 +840,54 @@ async fn a_crash_goes_on_at_the_action_that_was_not_finished() {
     assert_eq!(bench.hear().await, ended("greet", RunStatus::Completed));
     let contexts = bench.actions.contexts.lock().unwrap().clone();
     assert_eq!(contexts[1].idempotency_key, contexts[2].idempotency_key);
+    bench.stop().await;
+}
+
+/// As long as nobody else takes it, a run whose lease is out goes on where it is, and only there.
+#[tokio::test]
+async fn an_outage_longer_than_the_lease_does_nothing_twice() {
+    let patient = |message| format!("{}\n    timeout: 240s", notify(message));
+    let mut bench = bench(&[workflow("greet", "", &[&patient("one"), &patient("two")])]);
+    let refused = watch::channel(0).0;
+    let mut refusals = refused.subscribe();
+    bench.parts.runs = Arc::new(Unrenewed { runs: bench.runs.clone(), refused });
+    bench.settings.parallel = 10;
+    bench.actions.gate.forget_permits(1);
+    bench.bring(&event(1)).await;
+    bench.start();
+    assert_eq!(bench.hear().await, attempt("greet", "one", 1));
+    for count in 1..=4 {
+        // Refused, it asks again soon, and not after a third of the lease.
+        bench.pass(if count == 1 { bench.settings.lease * 2 } else { AFTER_REFUSAL });
+        let heard = refusals.wait_for(|refused| *refused >= count);
+        tokio::time::timeout(PATIENCE, heard).await.expect("not asked again").unwrap();
+    }
+    // The look that this one is found by is behind all of that.
+    bench.bring(&event(2)).await;
+    assert_eq!(bench.hear().await, attempt("greet", "one", 1));
+    bench.actions.gate.add_permits(1);
+    let mut heard = Vec::new();
+    while heard.iter().filter(|heard| matches!(heard, Heard::Ended(..))).count() < 2 {
+        heard.push(bench.hear().await);
+    }
+    let second = heard.iter().filter(|heard| **heard == attempt("greet", "two", 1)).count();
+    assert_eq!((second, heard.len()), (2, 4), "{heard:?}");
+    bench.hear_nothing();
+    assert_eq!(bench.shown()[0].interruptions, 0);
+    bench.stop().await;
+}
+
+/// Whoever starts a workflow that is paused means it.
+#[tokio::test]
+async fn a_paused_workflow_that_is_started_by_hand_runs() {
+    let text = workflow("greet", "", &[&notify("x")]).origin.source.text().to_owned();
+    let text = text.replace("status: active", "status: paused");
+    let paused = Arc::new(Workflow::alone(&SourceFile::new("greet", text)).unwrap());
+    let mut bench = bench(&[Arc::clone(&paused)]);
+    bench.runs.add(vec![by_hand(&paused)], NOW).await.unwrap();
+    bench.start();
+    assert_eq!(bench.hear().await, attempt("greet", "x", 1));
+    assert_eq!(bench.hear().await, ended("greet", RunStatus::Completed));
     bench.stop().await;
 }
 

@@ -117,7 +117,8 @@ impl Mirror {
                 }
                 RunStatus::Completed | RunStatus::Failed | RunStatus::Cancelled => false,
             };
-            if is_free || run.is_abandoned(now) {
+            let is_his = claim.aboard.contains(id) && run.owner.as_deref() == Some(&*claim.owner);
+            if is_free || (run.is_abandoned(now) && !is_his) {
                 waiting.push((*id, known.clone()));
             }
         }
@@ -138,14 +139,15 @@ impl Mirror {
         Candidates { runs: waiting, counted, reopens: None }
     }
 
-    /// When to ask again, if nothing happens before.
-    pub(super) fn soonest(&self, owner: &str) -> Option<i64> {
-        let times = self.active.values().filter_map(|known| {
+    /// When to ask again, if nothing happens before. What is his without being aboard is a claim whose
+    /// answer never came; he waits for its end like for anybody's.
+    pub(super) fn soonest(&self, owner: &str, aboard: &BTreeSet<Uuid>) -> Option<i64> {
+        let times = self.active.iter().filter_map(|(id, known)| {
             let run = &known.run;
             match run.owner.as_deref() {
                 None => run.due.filter(|_| run.status == RunStatus::Running),
-                Some(other) if other != owner => run.lease,
-                Some(_) => None,
+                Some(of) if of == owner && aboard.contains(id) => None,
+                Some(_) => run.lease,
             }
         });
         times.min()
@@ -163,7 +165,7 @@ impl Candidates {
     /// Whether one more run of a workflow may start now, as far as this sidecar knows.
     pub(super) fn has_room(&mut self, claim: &Claim, run: &SharedRun, mirror: &Mirror) -> bool {
         let Some(bound) = claim.bounds.get(&run.workflow) else { return true };
-        if bound.is_held {
+        if bound.is_held && !run.is_by_hand() {
             return false;
         }
         let (started, running) = self.counted.get(&run.workflow).copied().unwrap_or_default();

@@ -97,6 +97,11 @@ impl SharedRun {
         format!("run.{run}")
     }
 
+    /// Whether somebody asked for it, and not an event.
+    pub(super) fn is_by_hand(&self) -> bool {
+        self.cause.starts_with("hand:")
+    }
+
     /// Whether whoever holds it has not been heard of.
     pub(super) fn is_abandoned(&self, now: i64) -> bool {
         self.owner.is_some() && self.lease.is_some_and(|lease| lease < now)

@@ -6,11 +6,13 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime, PrimitiveDateTime};
 
-use super::RenderFault;
 use crate::condition::{Number, Value};
 use crate::policy::workflow::template::Filter;
 
-pub(super) fn apply(filter: &Filter, value: Value<'static>) -> Result<Value<'static>, RenderFault> {
+/// A date that is none. What stands there instead is nobody's to read: it may be a secret.
+pub(super) struct NoDate;
+
+pub(super) fn apply(filter: &Filter, value: Value<'static>) -> Result<Value<'static>, NoDate> {
     match (filter, value) {
         (Filter::Default(text), Value::Null) => Ok(Value::Text(Cow::Owned(text.clone()))),
         (Filter::Default(text), Value::Text(value)) if value.is_empty() => {
@@ -19,12 +21,12 @@ pub(super) fn apply(filter: &Filter, value: Value<'static>) -> Result<Value<'sta
         (Filter::Upper, Value::Text(text)) => Ok(Value::Text(Cow::Owned(text.to_uppercase()))),
         (Filter::Lower, Value::Text(text)) => Ok(Value::Text(Cow::Owned(text.to_lowercase()))),
         (Filter::Date(form), Value::Text(text)) => {
-            let time = moment(&text).ok_or_else(|| RenderFault::Date(text.to_string()))?;
+            let time = moment(&text).ok_or(NoDate)?;
             Ok(Value::Text(Cow::Owned(shown(time, form))))
         }
         // A date that is not there stays so; what is no text has no case and is no date.
         (Filter::Date(_), Value::Null) => Ok(Value::Null),
-        (Filter::Date(_), value) => Err(RenderFault::Date(value.to_string())),
+        (Filter::Date(_), _) => Err(NoDate),
         (Filter::Number, Value::Text(text)) => {
             // What is no number stays what it is: whoever gets it says what is wrong with it.
             let number = Number::parse(text.trim().to_owned());

@@ -283,8 +283,48 @@ fn what_cannot_be_filled_in() {
     };
     let fault = "the environment variable `SECRET` is not allowed here, or not set";
     assert_eq!(notify("{{env.SECRET}}"), Err(fault.to_owned()));
-    let fault = "`ann@example.com` is no date that `date` could show";
-    assert_eq!(notify("{{lead.email | date: '%Y'}}"), Err(fault.to_owned()));
+    // Neither a record nor the environment is told of in what went wrong.
+    for name in ["lead.email", "env.HOST", "lead.owner"] {
+        let fault = format!("what `{name}` names is no date that `date` could show");
+        assert_eq!(notify(&format!("{{{{{name} | date: '%Y'}}}}")), Err(fault));
+    }
+}
+
+#[test]
+fn null_clears_a_field_and_is_forgotten_anywhere_else() {
+    check_action(
+        "update_field: { entity_type: lead, entity_id: \"{{lead.id}}\", field: owner, value: null }",
+        r#"{"entity_id":"7","entity_type":"lead","field":"owner","value":null}"#,
+    );
+    check_fault(
+        "update_field: { entity_type: lead, entity_id: \"1\", field: owner, value: \"{{lead.nothing}}\" }",
+        "`value` comes out empty",
+    );
+    for written in [
+        "update_field: { entity_type: lead, entity_id: \"1\", field: null, value: 1 }",
+        "update_field: { entity_type: lead, entity_id: \"1\", field: owner }",
+        "send_email: { to: null, subject: s, body: b }",
+    ] {
+        let text = format!(
+            "name: greet\nrole: sales\ntriggers: [{{ event: lead.created }}]\nactions:\n  - {written}\n"
+        );
+        assert!(Workflow::alone(&SourceFile::new("greet.yaml", text)).is_none(), "{written}");
+    }
+}
+
+/// Whoever is shown what would be done is not told what the environment holds.
+#[test]
+fn variables_are_shown_by_name() {
+    let action = action(
+        "call_webhook: { url: \"https://{{env.HOST}}/x\", headers: { Authorization: \"Bearer {{env.TOKEN}}\" }, body: { t: \"{{env.TOKEN}}\" } }",
+    );
+    let env = ["HOST", "TOKEN"].map(|name| (name.to_owned(), "hunter2".to_owned()));
+    let renderer = Renderer::new(env.into());
+    let shown = renderer.for_show().render(&action, &context()).unwrap().payload_json();
+    let expect = r#"{"body":{"t":"[env.TOKEN]"},"headers":{"Authorization":"Bearer [env.TOKEN]"},"url":"https://[env.HOST]/x"}"#;
+    assert_eq!(shown, expect);
+    let none = Renderer::default().for_show().render(&action, &context());
+    assert_eq!(none, Err(RenderFault::Env("HOST".to_owned())));
 }
 
 #[test]

@@ -210,6 +210,8 @@ impl Runs for StoredRuns {
 /// What a look at new runs remembers.
 struct Chosen {
     positions: Vec<i64>,
+    /// Workflows of which nothing may start but what somebody asked for.
+    held: BTreeSet<String>,
     /// Workflows of which nothing more may start.
     full: BTreeSet<String>,
     /// Starts of this look and runs at the same time, by workflow.
@@ -253,16 +255,24 @@ fn claim_in(transaction: &Transaction<'_>, claim: &Claim) -> rusqlite::Result<Cl
             .execute((position, now))?;
         runs.push(read_claimed(transaction, position)?);
     }
+    // What is his without being aboard is a claim whose answer never came.
+    let mut aboard = claim.aboard.as_ref().clone();
+    aboard.extend(runs.iter().map(|run: &ClaimedRun| run.id));
     let soonest = transaction
         .prepare_cached(
             "SELECT min(at) FROM (
                  SELECT min(due) AS at FROM workflow_runs WHERE status = 'running' AND owner IS NULL
                  UNION ALL
-                 SELECT min(lease) FROM workflow_runs WHERE owner IS NOT NULL AND owner <> ?1)",
+                 SELECT min(lease) FROM workflow_runs WHERE owner IS NOT NULL
+                     AND NOT (owner = ?1 AND id IN (SELECT value FROM json_each(?2))))",
         )?
-        .query_row([&*claim.owner], |row| row.get::<_, Option<i64>>(0))?;
+        .query_row((&*claim.owner, json_of(&aboard)), |row| row.get::<_, Option<i64>>(0))?;
     let next = [soonest, chosen.next].into_iter().flatten().min();
     Ok(Claimed { runs, next: next.map(from_file) })
+}
+
+fn json_of(ids: &BTreeSet<Uuid>) -> String {
+    ids.iter().map(Uuid::to_string).collect::<serde_json::Value>().to_string()
 }
 
 /// Frees runs whose owner has not been heard of, and gives up those that have been interrupted too
@@ -273,9 +283,10 @@ fn take_over(transaction: &Transaction<'_>, claim: &Claim, now: i64) -> rusqlite
             "UPDATE workflow_runs SET owner = NULL, lease = NULL,
                  due = iif(status = 'running', ?1, NULL),
                  interruptions = interruptions + (status = 'running')
-             WHERE owner IS NOT NULL AND lease < ?1",
+             WHERE owner IS NOT NULL AND lease < ?1
+                 AND NOT (owner = ?2 AND id IN (SELECT value FROM json_each(?3)))",
         )?
-        .execute([now])?;
+        .execute((now, &*claim.owner, json_of(&claim.aboard)))?;
     let mut given_up = transaction.prepare_cached(
         "SELECT position FROM workflow_runs
          WHERE status = 'running' AND owner IS NULL AND due <= ?1 AND interruptions > ?2",
@@ -306,7 +317,8 @@ fn choose_new(
     let held = claim.bounds.iter().filter(|(_, bound)| bound.is_held);
     let mut chosen = Chosen {
         positions: Vec::new(),
-        full: held.map(|(name, _)| name.clone()).collect(),
+        held: held.map(|(name, _)| name.clone()).collect(),
+        full: BTreeSet::new(),
         counted: BTreeMap::new(),
         next: None,
     };
@@ -339,14 +351,15 @@ fn next_pending(
         "SELECT position, workflow FROM workflow_runs
          WHERE status = 'pending' AND workflow NOT IN (SELECT value FROM json_each(?1))
              AND position NOT IN (SELECT value FROM json_each(?2))
-         ORDER BY priority DESC, position LIMIT ?3",
+             AND (cause GLOB 'hand:*' OR workflow NOT IN (SELECT value FROM json_each(?3)))
+         ORDER BY priority DESC, position LIMIT ?4",
     )?;
     let full = chosen.full.iter().cloned().collect::<serde_json::Value>();
+    let held = chosen.held.iter().cloned().collect::<serde_json::Value>();
     let known = chosen.positions.iter().copied().collect::<serde_json::Value>();
     let look = i64::try_from(LOOK).unwrap_or(i64::MAX);
-    let rows = pending.query_map((full.to_string(), known.to_string(), look), |row| {
-        Ok((row.get(0)?, row.get(1)?))
-    })?;
+    let given = (full.to_string(), known.to_string(), held.to_string(), look);
+    let rows = pending.query_map(given, |row| Ok((row.get(0)?, row.get(1)?)))?;
     rows.collect()
 }
 

@@ -40,7 +40,8 @@ impl Group {
         Self { server: NatsServer::start(""), listening: Vec::new() }
     }
 
-    async fn join(&mut self) -> SharedRuns {
+    /// One that has not heard of the others yet.
+    fn stranger(&self) -> SharedRuns {
         let runs = SharedRuns::new(Fleet {
             servers: vec![self.server.url()],
             name: "gates".to_owned(),
@@ -49,10 +50,18 @@ impl Group {
             login: NatsLogin::Anonymous,
             tls: NatsTls::default(),
         });
-        let runs = runs.unwrap();
+        runs.unwrap()
+    }
+
+    async fn listen(&mut self, runs: &SharedRuns) {
         let listener = runs.clone();
         self.listening.push(tokio::spawn(async move { listener.listen().await }));
         runs.wait_until_current().await;
+    }
+
+    async fn join(&mut self) -> SharedRuns {
+        let runs = self.stranger();
+        self.listen(&runs).await;
         runs
     }
 }
@@ -82,6 +91,9 @@ both! {
     by_priority_then_by_age_and_each_once
     only_who_holds_a_run_settles_it
     a_lease_that_is_prolonged_holds
+    what_is_under_way_is_not_taken_from_oneself
+    a_claim_that_its_owner_never_heard_of_is_taken_again
+    who_starts_by_hand_is_not_held
     who_asks_is_told_when_to_ask_again
     full_workflows_hold_nobody_else_back
     rates_hold_within_a_minute
@@ -117,6 +129,7 @@ fn claim(owner: &str, now: OffsetDateTime, limit: usize) -> Claim {
         limit,
         bounds: Arc::default(),
         most_interruptions: 5,
+        aboard: Arc::default(),
     }
 }
 
@@ -176,6 +189,50 @@ async fn a_lease_that_is_prolonged_holds(runs: &dyn Runs) {
     runs.renew("one".into(), ids.clone(), NOW + 3 * LEASE).await.unwrap();
     runs.renew("two".into(), vec![Uuid::from_u128(2)], NOW + 3 * LEASE).await.unwrap();
     assert_eq!(claimed(runs, claim("two", NOW + 2 * LEASE, 9)).await, [2]);
+}
+
+/// Leases run out while the servers cannot be asked; the run goes on all the same.
+async fn what_is_under_way_is_not_taken_from_oneself(runs: &dyn Runs) {
+    runs.add(vec![run(1, "greet", 0)], NOW).await.unwrap();
+    assert_eq!(claimed(runs, claim("one", NOW, 9)).await, [1]);
+    let aboard = Arc::new(BTreeSet::from([Uuid::from_u128(1)]));
+    let later = NOW + LEASE + Duration::from_secs(1);
+    let his = Claim { aboard: Arc::clone(&aboard), ..claim("one", later, 9) };
+    let again = runs.claim(his).await.unwrap();
+    assert!(again.runs.is_empty());
+    assert_eq!(again.next, None);
+    assert_eq!(runs.show(Uuid::from_u128(1)).await.unwrap().unwrap().interruptions, 0);
+    // It is nobody's word but his own.
+    let other = Claim { aboard, ..claim("two", later, 9) };
+    assert_eq!(claimed(runs, other).await, [1]);
+}
+
+/// The answer to a claim may be lost on its way.
+async fn a_claim_that_its_owner_never_heard_of_is_taken_again(runs: &dyn Runs) {
+    runs.add(vec![run(1, "greet", 0), run(2, "greet", 0)], NOW).await.unwrap();
+    assert_eq!(claimed(runs, claim("one", NOW, 1)).await, [1]);
+    let heard = runs.claim(claim("one", NOW, 1)).await.unwrap();
+    assert_eq!(heard.runs[0].id, Uuid::from_u128(2));
+    assert_eq!(heard.next, Some(NOW + LEASE));
+    let aboard = Arc::new(BTreeSet::from([Uuid::from_u128(2)]));
+    let later = NOW + LEASE + Duration::from_millis(1);
+    let again = Claim { aboard, ..claim("one", later, 9) };
+    assert_eq!(claimed(runs, again).await, [1]);
+}
+
+async fn who_starts_by_hand_is_not_held(runs: &dyn Runs) {
+    let by_hand =
+        |number| NewRun { cause: Cause::Hand(Uuid::from_u128(number)), ..run(number, "greet", 0) };
+    runs.add(vec![run(1, "greet", 9), by_hand(2), by_hand(3)], NOW).await.unwrap();
+    let bound = Bound { rate: None, concurrency: Some(1), is_held: true };
+    let bounds = Arc::new(BTreeMap::from([("greet".to_owned(), bound)]));
+    let held = || Claim { bounds: Arc::clone(&bounds), ..claim("one", NOW, 9) };
+    assert_eq!(claimed(runs, held()).await, [2]);
+    // The other bounds hold for them too.
+    assert_eq!(claimed(runs, held()).await, [0; 0]);
+    let end = step(2, "one", Then::End(End::Completed));
+    assert_eq!(runs.settle(end).await.unwrap(), Settled::Yes);
+    assert_eq!(claimed(runs, held()).await, [3]);
 }
 
 async fn who_asks_is_told_when_to_ask_again(runs: &dyn Runs) {
@@ -364,4 +421,29 @@ async fn a_definition_and_an_event_are_kept_once() {
     let (file, text) = runs.definition(workflow("one").digest.clone()).await.unwrap().unwrap();
     assert!(file == "one" && text.contains("name: one"));
     assert_eq!(runs.definition("x".to_owned()).await.unwrap(), None);
+}
+
+/// Who has not been told of all runs cannot count them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_that_is_behind_starts_nothing_that_is_bounded() {
+    let mut group = Group::new();
+    let others = group.join().await;
+    let bound = Bound { rate: None, concurrency: Some(1), is_held: false };
+    let bounds = Arc::new(BTreeMap::from([("full".to_owned(), bound)]));
+    let bounded = |owner| Claim { bounds: Arc::clone(&bounds), ..claim(owner, NOW, 9) };
+    others.add(vec![run(1, "full", 0)], NOW).await.unwrap();
+    assert_eq!(claimed(&others, bounded("one")).await, [1]);
+
+    let behind = group.stranger();
+    behind.add(vec![run(2, "full", 0), run(3, "free", 0)], NOW).await.unwrap();
+    assert_eq!(claimed(&behind, bounded("two")).await, [3], "it has not heard of the first");
+    group.listen(&behind).await;
+    assert_eq!(claimed(&behind, bounded("two")).await, [0; 0]);
+    let end = step(1, "one", Then::End(End::Completed));
+    assert_eq!(others.settle(end).await.unwrap(), Settled::Yes);
+    let began = std::time::Instant::now();
+    while claimed(&behind, bounded("two")).await != [2] {
+        assert!(began.elapsed() < Duration::from_secs(30), "it is never told of the end");
+        tokio::task::yield_now().await;
+    }
 }

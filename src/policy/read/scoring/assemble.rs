@@ -66,13 +66,15 @@ pub(in crate::policy::read) fn assemble(drafts: &Drafts) -> Assembled {
     }
     let telling = &draft.telling;
     let roles = telling.roles.iter();
+    let names = |roles: &[Named]| roles.iter().map(|role| role.name.clone()).collect();
     assembled.scoring = Some(Scoring {
         leads,
         headers: telling.headers.clone(),
         list_limit: telling.list_limit,
         member: telling.member.clone(),
         api: telling.api,
-        configure: telling.configure.iter().map(|role| role.name.clone()).collect(),
+        configure: names(&telling.configure),
+        without_headers: names(&telling.without_headers),
         stale_after: telling.stale_after,
         refresh_every: telling.refresh_every,
         retention: telling.retention,
@@ -180,7 +182,8 @@ fn unknown_names(drafts: &Drafts, draft: &ScoringDraft, faults: &mut Vec<Finding
     }
     let roles = || drafts.roles.iter().map(|role| role.named.name.as_str());
     let told = draft.telling.roles.iter().map(|(role, _)| role);
-    for role in told.chain(&draft.telling.configure) {
+    let lists = [&draft.telling.configure, &draft.telling.without_headers];
+    for role in told.chain(lists.into_iter().flatten()) {
         if !roles().any(|known| known == role.name) {
             let message = format!("there is no role `{}`", role.name);
             faults.push(

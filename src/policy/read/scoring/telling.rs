@@ -24,6 +24,7 @@ pub(super) struct Telling {
     pub(super) member: Option<String>,
     pub(super) api: ScoreApi,
     pub(super) configure: Vec<Named>,
+    pub(super) without_headers: Vec<Named>,
     pub(super) stale_after: Duration,
     pub(super) refresh_every: Duration,
     pub(super) retention: Duration,
@@ -42,7 +43,12 @@ impl Reader {
                 [("admin", ScoreApi::Admin), ("data", ScoreApi::Data), ("off", ScoreApi::Off)];
             self.word(node, "`api`", &words)
         });
-        let configure = self.optional(fields, "configure").map(|node| self.configurers(node));
+        let mut some_roles = |name: &'static str| {
+            let node = self.optional(fields, name);
+            node.map(|node| self.some_roles(node, name)).unwrap_or_default()
+        };
+        let configure = some_roles("configure");
+        let without_headers = some_roles("without_headers");
         let mut duration = |name, usual| {
             let node = self.optional(fields, name);
             node.and_then(|node| self.duration(node, &format!("`{name}`"))).unwrap_or(usual)
@@ -56,7 +62,8 @@ impl Reader {
             list_limit: list_limit.and_then(|limit| limit.try_into().ok()).unwrap_or(50),
             member,
             api: api.unwrap_or_default(),
-            configure: configure.unwrap_or_default(),
+            configure,
+            without_headers,
             stale_after,
             refresh_every,
             retention,
@@ -131,9 +138,10 @@ impl Reader {
         disclosures
     }
 
-    /// `configure:`, a list of roles.
-    fn configurers(&mut self, node: &Node) -> Vec<Named> {
-        let Some(nodes) = self.checker.list(node, "`configure`") else { return Vec::new() };
+    /// A list of roles.
+    fn some_roles(&mut self, node: &Node, name: &str) -> Vec<Named> {
+        let list = self.checker.list(node, &format!("`{name}`"));
+        let Some(nodes) = list else { return Vec::new() };
         let mut roles = Vec::new();
         for node in nodes {
             let Some(name) = self.checker.text(node, "a role") else { continue };
