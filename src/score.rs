@@ -29,7 +29,7 @@ pub use inputs::Inputs;
 pub use kept::{Kept, KeptComponent};
 pub use moment::{DateForm, Zone};
 pub use number::{Hundredths, Thousandths};
-pub use plan::{MOST_INPUTS, ScoringPlan, Slot, TooManyInputs, Visible};
+pub use plan::{MOST_INPUTS, RulesDigest, ScoringPlan, Slot, TooManyInputs, Visible};
 pub use quality::Quality;
 pub use rendering::{Disclosure, Line, LineName, Rendering};
 pub use rules::{

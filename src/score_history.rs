@@ -20,11 +20,11 @@ use time::{Duration, OffsetDateTime};
 pub use activities::SeenActivity;
 pub use refreshes::{Refresh, RefreshKind};
 
-use crate::score::{Inputs, Quality, Score, ScoringPlan};
+use crate::score::{Inputs, Quality, RulesDigest, Score, ScoringPlan};
 use crate::store::{Schema, Store, StoreError};
 
 /// What [`ScoreHistory`] needs of a store. Times are milliseconds since 1970.
-pub const SCHEMA: Schema = Schema { name: "score_history", steps: &[FIRST] };
+pub const SCHEMA: Schema = Schema { name: "score_history", steps: &[FIRST, RULES] };
 
 const FIRST: &str = "
     CREATE TABLE lead_scores (
@@ -72,6 +72,9 @@ const FIRST: &str = "
         PRIMARY KEY (tenant, resource)
     ) STRICT, WITHOUT ROWID;
 ";
+
+/// Of scores that were kept before, nobody knows by which rules they were calculated.
+const RULES: &str = "ALTER TABLE lead_scores ADD COLUMN rules TEXT NOT NULL DEFAULT '';";
 
 /// Scores that are kept in memory.
 const MOST_IN_MEMORY: u64 = 50_000;
@@ -209,8 +212,27 @@ pub struct Share {
 
 /// The last known score of a lead.
 #[derive(Debug, Clone)]
+pub struct Last {
+    /// The score.
+    pub score: Arc<Score>,
+    /// The rules that it was calculated by.
+    pub rules: RulesDigest,
+}
+
+impl Last {
+    /// Whether it is to be calculated anew: it was calculated at `before` or earlier, or by other
+    /// rules than those in force.
+    #[must_use]
+    pub fn is_stale(&self, rules: &RulesDigest, before: OffsetDateTime) -> bool {
+        self.score.calculated_at() <= before || self.rules != *rules
+    }
+}
+
+/// The last known score of a lead, as memory has it.
+#[derive(Debug, Clone)]
 struct Standing {
     score: Arc<Score>,
+    rules: RulesDigest,
     /// The moment of the score that was written last.
     written: OffsetDateTime,
     /// `None` for one that was read from the store.
@@ -253,14 +275,19 @@ impl ScoreHistory {
                     changes.push(Change { key: key.clone(), old, score });
                 }
                 is_new = !is_same(&before.score, &score);
-                if !is_new && cause != Cause::Refresh && at - before.written < WRITTEN_AGAIN {
+                if !is_new
+                    && cause != Cause::Refresh
+                    && at - before.written < WRITTEN_AGAIN
+                    && before.rules == *basis.plan.digest()
+                {
                     written = before.written;
                 }
             }
+            let rules = basis.plan.digest().clone();
             if written == at {
-                rows.push(rows::Row::new(key.clone(), &score, cause, is_new));
+                rows.push(rows::Row::new(key.clone(), &score, rules.clone(), cause, is_new));
             }
-            self.standing.insert(key, Standing { score, written, basis: Some(basis) });
+            self.standing.insert(key, Standing { score, rules, written, basis: Some(basis) });
         }
         if let Some(store) = self.store.as_ref().filter(|_| !rows.is_empty()) {
             let write = move |transaction: &Transaction<'_>| rows::write(transaction, &rows);
@@ -304,40 +331,43 @@ impl ScoreHistory {
         }
     }
 
-    /// The leads whose score was calculated before a moment, the oldest first, at most so many.
+    /// The leads whose score [is stale](Last::is_stale), the oldest first, at most so many.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn stale(
         &self,
-        tenant: &str,
-        resource: &str,
+        (tenant, resource): (&str, &str),
+        rules: &RulesDigest,
         before: OffsetDateTime,
         most: usize,
     ) -> Result<Vec<LeadKey>, StoreError> {
         let Some(store) = &self.store else { return Ok(Vec::new()) };
         let (tenant, resource) = (tenant.to_owned(), resource.to_owned());
+        let rules = rules.clone();
         let read = move |connection: &Connection| {
-            rows::stale(connection, &tenant, &resource, before, most)
+            rows::stale(connection, (&tenant, &resource), &rules, before, most)
         };
         store.read(read).await
     }
 
-    /// How many scores were calculated before a moment.
+    /// How many of these there are.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn count_stale(
         &self,
-        tenant: &str,
-        resource: &str,
+        (tenant, resource): (&str, &str),
+        rules: &RulesDigest,
         before: OffsetDateTime,
     ) -> Result<u64, StoreError> {
         let Some(store) = &self.store else { return Ok(0) };
         let (tenant, resource) = (tenant.to_owned(), resource.to_owned());
-        store
-            .read(move |connection| rows::count_stale(connection, &tenant, &resource, before))
-            .await
+        let rules = rules.clone();
+        let count = move |connection: &Connection| {
+            rows::count_stale(connection, (&tenant, &resource), &rules, before)
+        };
+        store.read(count).await
     }
 
     /// How many leads of each company have which quality.
@@ -361,28 +391,28 @@ impl ScoreHistory {
         let read = store.read(move |connection| rows::last(connection, unknown)).await;
         // What cannot be read is not known, and no change is told of it.
         let read = read.unwrap_or_default().into_iter();
-        let standing = |score: Score| {
+        let standing = |Last { score, rules }: Last| {
             let written = score.calculated_at();
-            Standing { written, score: Arc::new(score), basis: None }
+            Standing { written, score, rules, basis: None }
         };
-        read.map(|(key, score)| (key, standing(score))).collect()
+        read.map(|(key, last)| (key, standing(last))).collect()
     }
 
     /// The last known score of a lead, and where it was found.
     ///
     /// # Errors
     /// The store cannot be read.
-    pub async fn last(&self, key: &LeadKey) -> Result<(Option<Arc<Score>>, Found), StoreError> {
-        if let Some(standing) = self.standing.get(key) {
-            return Ok((Some(standing.score), Found::Memory));
+    pub async fn last(&self, key: &LeadKey) -> Result<(Option<Last>, Found), StoreError> {
+        if let Some(Standing { score, rules, .. }) = self.standing.get(key) {
+            return Ok((Some(Last { score, rules }), Found::Memory));
         }
         let Some(store) = &self.store else { return Ok((None, Found::Nowhere)) };
         let asked = vec![key.clone()];
         let read = store.read(move |connection| rows::last(connection, asked)).await?;
         // It is not put into memory: a newer one may have come there in the meantime.
-        let score = read.into_iter().next().map(|(_, score)| Arc::new(score));
-        let found = if score.is_some() { Found::Store } else { Found::Nowhere };
-        Ok((score, found))
+        let last = read.into_iter().next().map(|(_, last)| last);
+        let found = if last.is_some() { Found::Store } else { Found::Nowhere };
+        Ok((last, found))
     }
 
     /// The scores of a lead, the newest first, at most so many.
@@ -415,9 +445,8 @@ impl ScoreHistory {
 impl Standing {
     /// Whether it was calculated from the same.
     fn is_of(&self, plan: &Arc<ScoringPlan>, inputs: &Inputs) -> bool {
-        self.basis
-            .as_ref()
-            .is_some_and(|own| Arc::ptr_eq(&own.plan, plan) && own.inputs.says_the_same(inputs))
+        self.rules == *plan.digest()
+            && self.basis.as_ref().is_some_and(|own| own.inputs.says_the_same(inputs))
     }
 }
 

@@ -38,8 +38,9 @@ use std::time::{Duration, Instant};
 pub use self::application::InstallError;
 pub use self::depth::Waiting;
 pub use self::events::{
-    DeliveryFailed, EventDelivered, EventsRecorded, EventsRetired, SinkBacklog, SinkDisabled,
-    SinkDoubt, WriteMoment, WriteUnrecorded, WritesRecovered,
+    DeliveryFailed, EventDelivered, EventsRecorded, EventsRetired, RecordsLeftOut, SinkBacklog,
+    SinkDisabled, SinkDoubt, WriteMoment, WriteObserved, WriteOutcome, WriteUnrecorded,
+    WritesRecovered,
 };
 pub use self::exchange::{Exchange, Moment, Written};
 pub use self::happening::{

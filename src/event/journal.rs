@@ -117,8 +117,19 @@ pub struct Unknown {
     pub resource: String,
     /// The record's id, where the path had it.
     pub record: Option<String>,
+    /// The company.
+    pub tenant: Option<String>,
     /// The id that the request carried.
     pub correlation_id: String,
+}
+
+/// What a write did and nobody saw, although it has happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unseen {
+    /// So many records of the answer, beyond those that are looked at.
+    Records(u64),
+    /// The records of other resources in an answer that was too large to hold or cannot be read.
+    Created,
 }
 
 /// Why the journal could not do something.
@@ -153,6 +164,12 @@ impl Journal {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The event that stands for what nobody saw of a write.
+    #[must_use]
+    pub fn unseen(intent: &Intent, unseen: Unseen, now: OffsetDateTime) -> Event {
+        record::unseen(intent, unseen, now)
     }
 
     /// Records that a write is about to be forwarded. It is on disk when this says yes.

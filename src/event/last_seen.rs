@@ -52,12 +52,6 @@ impl LastSeen {
         opened.collect()
     }
 
-    /// What is remembered of a record in memory.
-    #[must_use]
-    pub fn in_memory(&self, key: &RecordKey) -> Option<Arc<Values>> {
-        self.memory.get(key)
-    }
-
     /// Remembers a record as it was just seen. What is no news costs no more than a look.
     pub fn put(&self, key: RecordKey, values: Values, now: OffsetDateTime, seal: &impl Seal) {
         let before = self.memory.get(&key);
@@ -78,7 +72,7 @@ impl LastSeen {
         self.memory.insert(key, Arc::new(values));
     }
 
-    /// Forgets a record that was deleted.
+    /// Forgets a record that was deleted, or of which nobody knows what it is now.
     pub fn forget(&self, key: RecordKey) {
         self.memory.invalidate(&key);
         self.stored.forget(key);

@@ -22,7 +22,7 @@ use super::collector::{Collector, Passed, Roll};
 use super::context::Begun;
 use super::gate::Gate;
 use super::masking::{AnswerFilter, filter_limits, reason, touched};
-use super::recording::{Answered, Recorded, Recording};
+use super::recording::{Answered, Recording};
 use super::refused::Refused;
 use super::response_head::{self, Body, Dressing};
 use super::score_keeping::Occasion;
@@ -33,9 +33,7 @@ use crate::audit::Outcome;
 use crate::fail_point;
 use crate::policy::GovernedRoute;
 use crate::score_history::{Cause, LeadKey};
-use crate::telemetry::{
-    EventsRecorded, LeadsScored, Refusal, ScoreLookedUp, Stage, WriteMoment, WriteUnrecorded,
-};
+use crate::telemetry::{LeadsScored, Refusal, ScoreLookedUp, Stage};
 
 /// Most bytes read of a body that nobody will see, to keep its connection.
 const MOST_DISCARDED: usize = 64 * 1024;
@@ -49,6 +47,10 @@ pub(super) struct Delivery<'a> {
     pub(super) held: Share,
     /// Set for a watched write that is not concluded yet.
     pub(super) recording: Option<Recording>,
+    /// Whether an earlier attempt may have been carried out as well.
+    pub(super) is_repeated: bool,
+    /// Records that passed and are not collected.
+    pub(super) left_out: u64,
     /// The raw body of a watched write, as far as the hold limit reaches.
     pub(super) raw: Vec<u8>,
     /// The headers that tell scores.
@@ -129,6 +131,7 @@ impl Delivery<'_> {
             Ok(Held::Whole(body)) => {
                 let raw = std::mem::take(&mut self.raw);
                 let passed = passed(&mut filter);
+                self.left_out = left_out(&mut filter);
                 self.look_back(&mut filter, status);
                 self.name_records(&mut filter);
                 let seen = self.conclude(response, Some(&raw), passed).await;
@@ -150,9 +153,14 @@ impl Delivery<'_> {
                 self.name_records(&mut filter);
                 // One that broke off does not tell which records it was about.
                 let passed = if streamed.is_ok() { passed(&mut filter) } else { Vec::new() };
-                // Until here a watched write counts as one whose outcome is not known.
+                if streamed.is_ok() {
+                    self.left_out = left_out(&mut filter);
+                }
+                // Until here a watched write counts as one whose outcome is not known, and no
+                // client has a whole answer.
                 let seen = self.conclude(response, None, passed).await;
-                streamed.map_err(Failure::Aborted)??;
+                let last = streamed.map_err(Failure::Aborted)??;
+                self.send_body(last, true, &answer).await?;
                 self.saw(seen);
                 self.gate.crm().release(answer).await;
                 Ok(())
@@ -270,7 +278,7 @@ impl Delivery<'_> {
             &route.resource.name,
             call.tenant.as_deref(),
             &call.roles,
-            &score,
+            &score.score,
             OffsetDateTime::now_utc(),
         );
     }
@@ -292,21 +300,13 @@ impl Delivery<'_> {
             location: location.and_then(|location| location.to_str().ok()),
             body,
             passed,
+            left_out: self.left_out,
+            is_repeated: self.is_repeated,
             limits: filter_limits(self.gate.limits()),
         };
         let method = &self.session.req_header().method;
-        let (recorded, told) =
-            recorder.conclude(recording, self.call, route, method, answered).await;
-        match recorded {
-            Recorded::Safely => {
-                let types = told.iter().map(|event| event.event_type.as_str()).collect();
-                EventsRecorded { types }.emit(self.gate.telemetry());
-            }
-            Recorded::Not => {
-                WriteUnrecorded { moment: WriteMoment::Outcome }.emit(self.gate.telemetry());
-            }
-        }
-        self.begun.exchange.events = told.iter().map(|event| event.id).collect();
+        let concluded = recorder.conclude(recording, self.call, route, method, answered).await;
+        self.begun.exchange.events = concluded.tell(self.gate.telemetry());
         Vec::new()
     }
 
@@ -378,24 +378,30 @@ impl Delivery<'_> {
         self.send_body(body, true, answer).await
     }
 
-    /// Sends what was held, then filters and sends the rest as it comes. The outer result is that
-    /// of the answer, the inner one that of the client: without one, the answer to a watched write
-    /// is read on, for it tells what has happened.
+    /// Sends what was held, then filters and sends the rest as it comes, but for the last of it,
+    /// which comes back. The outer result is that of the answer, the inner one that of the client:
+    /// without one, the answer to a watched write is read on, for it tells what has happened.
     async fn stream(
         &mut self,
         response: &ResponseHeader,
         beginning: Vec<u8>,
         filter: &mut StreetFilter,
         answer: &mut Answer,
-    ) -> Result<Result<(), Failure>, Refusal> {
+    ) -> Result<Result<Vec<u8>, Failure>, Refusal> {
         let mut client = self.send_head(response, Body::Stream, false, answer).await;
         if client.is_ok() {
             client = self.send_body(beginning, false, answer).await;
         }
-        let mut out = Vec::new();
+        let (mut waiting, mut out) = (Vec::new(), Vec::new());
         loop {
-            if client.is_err() && self.recording.is_none() {
-                return Ok(client);
+            if self.recording.is_none() {
+                // Who only reads waits for nothing.
+                if client.is_ok() && !waiting.is_empty() {
+                    client = self.send_body(std::mem::take(&mut waiting), false, answer).await;
+                }
+                if let Err(failure) = client {
+                    return Ok(Err(failure));
+                }
             }
             let Some(chunk) = self.next_chunk(answer).await? else { break };
             fail_point::check("answer.filter").map_err(|_| Refusal::Internal)?;
@@ -403,14 +409,14 @@ impl Delivery<'_> {
             if client.is_err() {
                 out.clear();
             } else if !out.is_empty() {
-                client = self.send_body(std::mem::take(&mut out), false, answer).await;
+                let before = std::mem::replace(&mut waiting, std::mem::take(&mut out));
+                if !before.is_empty() {
+                    client = self.send_body(before, false, answer).await;
+                }
             }
         }
-        filter.finish(&mut out).map_err(reason)?;
-        if client.is_ok() {
-            client = self.send_body(out, true, answer).await;
-        }
-        Ok(client)
+        filter.finish(&mut waiting).map_err(reason)?;
+        Ok(client.map(|()| waiting))
     }
 
     async fn send_head(
@@ -473,6 +479,11 @@ fn sent<E>(result: Result<pingora_core::Result<()>, E>) -> Result<(), Failure> {
 /// The records that passed.
 fn passed(filter: &mut StreetFilter) -> Vec<Passed> {
     filter.observer().as_mut().map(Collector::take).unwrap_or_default()
+}
+
+/// How many records there were beyond them.
+fn left_out(filter: &mut StreetFilter) -> u64 {
+    filter.observer().as_ref().map_or(0, Collector::left_out)
 }
 
 /// Reads the rest of a body that nobody will see; says whether its end was reached.

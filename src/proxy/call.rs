@@ -88,7 +88,7 @@ pub(super) async fn run(
     let (response, answer) = match answered {
         Ok(answered) => answered,
         Err(failure) => {
-            abandon(gate, recording, &failure).await;
+            abandon(gate, begun, recording, &failure).await;
             return Err(failure);
         }
     };
@@ -102,6 +102,8 @@ pub(super) async fn run(
         call,
         held,
         recording,
+        is_repeated: answer.is_repeated(),
+        left_out: 0,
         raw: Vec::new(),
         scores: Vec::new(),
     };
@@ -172,15 +174,14 @@ async fn fetch(
 }
 
 /// Concludes a write that nobody answered.
-async fn abandon(gate: &Gate, recording: Option<Recording>, failure: &Failure) {
+async fn abandon(gate: &Gate, begun: &mut Begun, recording: Option<Recording>, failure: &Failure) {
     let (Some(recorder), Some(recording)) = (gate.recorder(), recording) else { return };
     let reason = match failure {
         Failure::Refused(refused) => refused.reason,
         Failure::Aborted(reason) => *reason,
     };
-    if recorder.abandon(recording, reason).await == Recorded::Not {
-        WriteUnrecorded { moment: Moment::Outcome }.emit(gate.telemetry());
-    }
+    let concluded = recorder.abandon(recording, reason).await;
+    begun.exchange.events = concluded.tell(gate.telemetry());
 }
 
 /// Reads the whole request body, bounded in size and time.

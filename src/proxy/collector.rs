@@ -13,8 +13,11 @@ use crate::policy::set::Resource;
 /// Most records that are remembered of one answer; of a bulk write, that have events.
 const MOST_RECORDS: usize = 10_000;
 
-/// Most bytes of values that are remembered of one answer.
+/// Most bytes of values that are remembered of one answer, the ids not among them.
 const MOST_BYTES: usize = 4 << 20;
+
+/// Longest id, as JSON, that is told where the values are too many: they all together stay bounded.
+const LONGEST_ID: usize = 1024;
 
 /// What is watched in the records of a resource; the number of a path is its bit.
 #[derive(Debug, Default)]
@@ -72,6 +75,15 @@ pub(super) struct Passed {
     pub(super) id: Option<String>,
     /// Its watched values.
     pub(super) values: Values,
+    /// Whether there were more values than are remembered: those that are not here were not seen.
+    pub(super) is_cut: bool,
+}
+
+/// A record that has begun and not ended.
+#[derive(Debug, Default)]
+struct Open {
+    values: Vec<(usize, Box<str>)>,
+    is_cut: bool,
 }
 
 /// Most records of one answer whose ids the audit ledger names.
@@ -102,8 +114,10 @@ impl Roll {
 pub(super) struct Collector {
     watched: Arc<WatchList>,
     /// Records that have begun and not ended, with the values of each path.
-    open: Vec<Vec<(usize, Box<str>)>>,
+    open: Vec<Open>,
     passed: Vec<Passed>,
+    /// Records that have ended and are not among them.
+    left_out: u64,
     bytes: usize,
     /// Whether the values are wanted for events.
     keeps: bool,
@@ -119,6 +133,7 @@ impl Collector {
             watched,
             open: Vec::new(),
             passed: Vec::new(),
+            left_out: 0,
             bytes: 0,
             keeps: true,
             scorer: None,
@@ -158,12 +173,17 @@ impl Collector {
     pub(super) fn take(&mut self) -> Vec<Passed> {
         std::mem::take(&mut self.passed)
     }
+
+    /// How many records there were beyond those.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out
+    }
 }
 
 impl Observer for Collector {
     fn record_begins(&mut self, _at: Option<usize>) {
         if self.keeps {
-            self.open.push(Vec::new());
+            self.open.push(Open::default());
         }
         if let Some(scorer) = &mut self.scorer {
             scorer.record_begins();
@@ -213,18 +233,23 @@ impl Collector {
     fn keep(&mut self, path: usize, raw: &[u8]) {
         let Some(record) = self.open.last_mut() else { return };
         let Ok(text) = std::str::from_utf8(raw) else { return };
-        self.bytes += text.len();
-        if self.bytes <= MOST_BYTES {
-            record.push((path, text.into()));
+        let is_id = path == 0 && self.watched.has_id;
+        let length = if is_id && text.len() <= LONGEST_ID { 0 } else { text.len() };
+        if length > MOST_BYTES - self.bytes {
+            record.is_cut = true;
+            return;
         }
+        self.bytes += length;
+        record.values.push((path, text.into()));
     }
 
     fn close(&mut self) {
-        let Some(mut found) = self.open.pop() else { return };
+        let Some(Open { values: mut found, is_cut }) = self.open.pop() else { return };
         if self.passed.len() == MOST_RECORDS {
+            self.left_out += 1;
             return;
         }
-        let mut passed = Passed::default();
+        let mut passed = Passed { is_cut, ..Passed::default() };
         // Stable, so that several values of one path keep their order.
         found.sort_by_key(|(path, _)| *path);
         for same in found.chunk_by(|(one, _), (other, _)| one == other) {
@@ -242,5 +267,65 @@ impl Collector {
             passed.values.insert(path.as_str().into(), value);
         }
         self.passed.push(passed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collector() -> Collector {
+        let path = |text: &str| FieldPath::parse(text).unwrap();
+        let paths = vec![path("id"), path("name")];
+        let remembered = vec!["name".into()];
+        let watched = WatchList { has_id: true, paths, of_events: 2, remembered };
+        Collector::new(Arc::new(watched))
+    }
+
+    fn see(collector: &mut Collector, id: &str, name: &str) {
+        collector.record_begins(None);
+        collector.watched(0b01, id.as_bytes());
+        if !name.is_empty() {
+            collector.watched(0b10, name.as_bytes());
+        }
+        collector.record_ends(false, &mut Vec::new());
+    }
+
+    #[test]
+    fn what_does_not_fit_cuts_its_record_and_leaves_it_its_id() {
+        let half = format!("\"{}\"", "x".repeat(MOST_BYTES / 2));
+        let mut collector = collector();
+        for id in 0..3 {
+            see(&mut collector, &id.to_string(), &half);
+        }
+        see(&mut collector, "3", "");
+        see(&mut collector, "4", "\"short\"");
+        see(&mut collector, &half, "\"short\"");
+        let passed = collector.take();
+        let told: Vec<_> =
+            passed.iter().map(|passed| (passed.id.as_deref(), passed.is_cut)).collect();
+        let expected = [
+            (Some("0"), false),
+            (Some("1"), true),
+            (Some("2"), true),
+            (Some("3"), false),
+            // A later one that is short has room.
+            (Some("4"), false),
+            (None, true),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(passed[1].values, Values::new());
+        assert_eq!(passed[4].values.len(), 1);
+        assert_eq!(collector.left_out(), 0);
+    }
+
+    #[test]
+    fn the_records_that_are_left_out_are_counted() {
+        let mut collector = collector();
+        for id in 0..MOST_RECORDS + 3 {
+            see(&mut collector, &id.to_string(), "");
+        }
+        assert_eq!(collector.left_out(), 3);
+        assert_eq!(collector.take().len(), MOST_RECORDS);
     }
 }

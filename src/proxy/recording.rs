@@ -21,14 +21,20 @@ use crate::event::Event;
 use crate::event::detect::{
     self, Answer, Beside, DataPlan, DataSource, Detected, Observed, ObservedWrite, Old, Values,
 };
-use crate::event::journal::{Intent, Journal, JournalError, Outcome};
+use crate::event::journal::{
+    Intent, Journal, JournalError, OUTCOME_UNKNOWN, Outcome, Unknown, Unseen,
+};
 use crate::event::last_seen::{LastSeen, Seal};
 use crate::event::seen::RecordKey;
 use crate::json::filter::FilterLimits;
 use crate::json::path::FieldPath;
 use crate::json::select;
+use crate::policy::emits::Previous;
 use crate::policy::{GovernedRoute, Write};
-use crate::telemetry::Refusal;
+use crate::telemetry::{
+    EventsRecorded, RecordsLeftOut, Refusal, Telemetry, WriteMoment, WriteObserved, WriteOutcome,
+    WriteUnrecorded,
+};
 
 /// Records writes. One for the whole process.
 #[derive(Debug)]
@@ -83,6 +89,8 @@ pub(super) struct Recording {
     /// Whether the intent is on disk.
     is_recorded: bool,
     old: Old,
+    /// Whether some rule compares old values.
+    looks_back: bool,
 }
 
 /// What the CRM answered.
@@ -93,6 +101,10 @@ pub(super) struct Answered<'a> {
     pub(super) body: Option<&'a [u8]>,
     /// The records that passed the filter.
     pub(super) passed: Vec<Passed>,
+    /// How many passed beyond those.
+    pub(super) left_out: u64,
+    /// Whether an earlier attempt may have been carried out as well.
+    pub(super) is_repeated: bool,
     pub(super) limits: FilterLimits,
 }
 
@@ -101,6 +113,34 @@ pub(super) struct Answered<'a> {
 pub(super) struct Told {
     pub(super) id: Uuid,
     pub(super) event_type: String,
+}
+
+/// A watched write that is over.
+#[must_use = "nobody hears of it before it is told"]
+pub(super) struct Concluded {
+    recorded: Recorded,
+    outcome: WriteOutcome,
+    told: Vec<Told>,
+    left_out: u64,
+    resource: String,
+    correlation_id: String,
+}
+
+impl Concluded {
+    /// Counts and logs it; the ids of its events.
+    pub(super) fn tell(self, telemetry: &Telemetry) -> Vec<Uuid> {
+        let (resource, correlation_id) = (&*self.resource, &*self.correlation_id);
+        WriteObserved { outcome: self.outcome, resource, correlation_id }.emit(telemetry);
+        RecordsLeftOut { records: self.left_out, resource, correlation_id }.emit(telemetry);
+        match self.recorded {
+            Recorded::Safely => {
+                let types = self.told.iter().map(|event| event.event_type.as_str()).collect();
+                EventsRecorded { types }.emit(telemetry);
+            }
+            Recorded::Not => WriteUnrecorded { moment: WriteMoment::Outcome }.emit(telemetry),
+        }
+        self.told.iter().map(|event| event.id).collect()
+    }
 }
 
 /// What became of recording.
@@ -155,7 +195,8 @@ impl Recorder {
             return Err(Refusal::StoreUnavailable);
         }
         let recorded = if is_recorded { Recorded::Safely } else { Recorded::Not };
-        Ok((Recording { intent, write, is_recorded, old }, recorded))
+        let looks_back = route.resource.previous_of(route.route, method) != Previous::None;
+        Ok((Recording { intent, write, is_recorded, old, looks_back }, recorded))
     }
 
     fn close_later(&self, write: Uuid) {
@@ -167,13 +208,40 @@ impl Recorder {
     }
 
     /// Concludes a write that was not answered: either it never left, or nobody knows.
-    pub(super) async fn abandon(&self, recording: Recording, reason: Refusal) -> Recorded {
+    pub(super) async fn abandon(&self, recording: Recording, reason: Refusal) -> Concluded {
         let never_left = matches!(
             reason,
             Refusal::UpstreamConnect | Refusal::UpstreamConnectTimeout | Refusal::MalformedRequest
         );
-        let outcome = if never_left { Outcome::NotForwarded } else { Outcome::NoAnswer };
-        self.finish(recording, outcome).await
+        if never_left {
+            let end = (WriteOutcome::NotForwarded, Outcome::NotForwarded);
+            return self.finish(recording, end, Vec::new(), 0).await;
+        }
+        self.unknown(recording).await
+    }
+
+    /// Nobody knows what became of a write, so neither is known what its record is now.
+    async fn unknown(&self, recording: Recording) -> Concluded {
+        let Intent { id, tenant, resource, record, .. } = &recording.intent;
+        self.forget(tenant.as_deref(), resource, record.as_deref());
+        let told = Told { id: *id, event_type: OUTCOME_UNKNOWN.to_owned() };
+        self.finish(recording, (WriteOutcome::Unknown, Outcome::NoAnswer), vec![told], 0).await
+    }
+
+    /// Forgets the records of the writes that an earlier process left open.
+    pub(crate) fn forget_all(&self, recovered: &[Unknown]) {
+        for Unknown { tenant, resource, record, .. } in recovered {
+            self.forget(tenant.as_deref(), resource, record.as_deref());
+        }
+    }
+
+    fn forget(&self, tenant: Option<&str>, resource: &str, record: Option<&str>) {
+        let Some(record) = record else { return };
+        self.last_seen.forget(RecordKey {
+            tenant: tenant.unwrap_or_default().to_owned(),
+            resource: resource.to_owned(),
+            record: record.to_owned(),
+        });
     }
 
     /// Concludes a write by what the CRM answered, and remembers what its records are now.
@@ -184,11 +252,11 @@ impl Recorder {
         route: &GovernedRoute,
         method: &Method,
         answered: Answered<'_>,
-    ) -> (Recorded, Vec<Told>) {
+    ) -> Concluded {
         let governance = &call.policies.snapshot;
         let seal = Sealing(governance);
         let body = answered.body.unwrap_or_default();
-        let records = self.observed(&recording, call, route, answered.passed);
+        let records = self.observed(&recording, call, route, answered.passed).await;
         let id_in_path = route.record_id(&call.path);
         let id_in_location = answered.location.and_then(|location| {
             governance.routes().id_in_location(&route.resource.name, location)
@@ -205,12 +273,20 @@ impl Recorder {
             id_in_path: id_in_path.as_deref(),
             id_in_location: id_in_location.as_deref(),
         };
-        let detected = match detect::detect(&observed) {
-            detect::Outcome::NotAWrite | detect::Outcome::Refused => Vec::new(),
-            detect::Outcome::Unknown => {
-                return (self.finish(recording, Outcome::NoAnswer).await, Vec::new());
+        let (written, detected) = match detect::detect(&observed) {
+            detect::Outcome::Unknown => return self.unknown(recording).await,
+            // The CRM may have carried out the first attempt, and refused the second for that.
+            detect::Outcome::Refused if answered.is_repeated => {
+                return self.unknown(recording).await;
             }
-            detect::Outcome::Happened(detected) => detected,
+            detect::Outcome::Refused => (WriteOutcome::Refused, Vec::new()),
+            detect::Outcome::NotAWrite => (WriteOutcome::Answered, Vec::new()),
+            detect::Outcome::Happened(detected) => (WriteOutcome::Answered, detected),
+        };
+        let unseen = if detected.is_empty() {
+            Vec::new()
+        } else {
+            unseen(route, method, recording.write, answered.body, answered.left_out)
         };
         if !detected.is_empty() {
             self.remember(call, route, recording.write, &records, &seal);
@@ -218,16 +294,19 @@ impl Recorder {
         let views =
             Views { governance, route, tenant: call.tenant.as_deref(), limits: answered.limits };
         let account = Account { views, body, records: &records, created: &created };
-        let events = self.events(&recording.intent, detected, &account);
+        let mut events = self.events(&recording.intent, detected, &account);
+        let now = OffsetDateTime::now_utc();
+        let unseen = unseen.into_iter();
+        events.extend(unseen.map(|unseen| Journal::unseen(&recording.intent, unseen, now)));
         let told = events.iter();
         let told = told.map(|event| Told { id: event.id, event_type: event.event_type.clone() });
         let told = told.collect();
         let outcome = Outcome::Answered { status: answered.status.as_u16(), events };
-        (self.finish(recording, outcome).await, told)
+        self.finish(recording, (written, outcome), told, answered.left_out).await
     }
 
     /// The records of the answer, each with what it was before.
-    fn observed(
+    async fn observed(
         &self,
         recording: &Recording,
         call: &Call,
@@ -238,23 +317,25 @@ impl Recorder {
         if passed.is_empty() {
             return vec![Observed { id: None, values: None, old: recording.old.clone() }];
         }
-        let before = |id: Option<&str>| -> Old {
-            if single {
-                return recording.old.clone();
-            }
-            let known = id.and_then(|id| {
-                let key = RecordKey { record: id.to_owned(), ..subject(call, route) };
-                self.last_seen.in_memory(&key)
-            });
-            known.map_or(Old::Unknown, |values| Old::Known(Values::clone(&values)))
-        };
-        passed
-            .into_iter()
-            .map(|Passed { id, values }| {
-                let old = before(id.as_deref());
-                Observed { id, values: Some(values), old }
-            })
-            .collect()
+        let seal = Sealing(&call.policies.snapshot);
+        let watched = seal.0.watched(&route.resource.name);
+        // What was created has no old values, and others only where a rule compares them.
+        let is_compared = recording.looks_back && recording.write != Write::Created;
+        let mut observed = Vec::with_capacity(passed.len());
+        for Passed { id, values, is_cut } in passed {
+            let old = match (&recording.old, &id, &watched) {
+                // Looked up before the write, by the path.
+                (Old::Known(_), _, _) if single => recording.old.clone(),
+                (Old::Known(_) | Old::Unknown, Some(id), Some(watched)) if is_compared => {
+                    let key = RecordKey { record: id.clone(), ..subject(call, route) };
+                    Old::Known(self.last_seen.get(&key, watched.remembered(), &seal).await)
+                }
+                (Old::Known(_) | Old::Unknown, _, _) => Old::Unknown,
+            };
+            // Of a record that was cut nobody knows which members it has.
+            observed.push(Observed { id, values: (!is_cut).then_some(values), old });
+        }
+        observed
     }
 
     fn remember(
@@ -283,10 +364,15 @@ impl Recorder {
     /// Remembers the records of an answer to a read.
     pub(super) fn saw_all(&self, call: &Call, route: &GovernedRoute, passed: Vec<Passed>) {
         let seal = Sealing(&call.policies.snapshot);
-        for Passed { id, values } in passed {
+        for Passed { id, values, is_cut } in passed {
             let Some(id) = id else { continue };
             let key = RecordKey { record: id, ..subject(call, route) };
-            self.saw(key, &values, &seal);
+            if is_cut {
+                // What is remembered may be older than what was not looked at.
+                self.last_seen.forget(key);
+            } else {
+                self.saw(key, &values, &seal);
+            }
         }
     }
 
@@ -338,17 +424,26 @@ impl Recorder {
         detected.into_iter().enumerate().map(event).collect()
     }
 
-    async fn finish(&self, recording: Recording, outcome: Outcome) -> Recorded {
+    async fn finish(
+        &self,
+        recording: Recording,
+        (written, outcome): (WriteOutcome, Outcome),
+        told: Vec<Told>,
+        left_out: u64,
+    ) -> Concluded {
+        let resource = recording.intent.resource.clone();
+        let correlation_id = recording.intent.correlation_id.clone();
         let now = OffsetDateTime::now_utc();
         let done = if recording.is_recorded {
             self.journal.finish(recording.intent.id, now, outcome).await
         } else {
             self.journal.record(recording.intent, now, outcome).await
         };
-        match done {
+        let recorded = match done {
             Ok(()) => Recorded::Safely,
             Err(JournalError::Store(_) | JournalError::NotOpen(_)) => Recorded::Not,
-        }
+        };
+        Concluded { recorded, outcome: written, told, left_out, resource, correlation_id }
     }
 }
 
@@ -388,6 +483,21 @@ fn beside(
         }
     }
     found
+}
+
+/// What a write did and its answer did not show us.
+fn unseen(
+    route: &GovernedRoute,
+    method: &Method,
+    write: Write,
+    body: Option<&[u8]>,
+    left_out: u64,
+) -> Vec<Unseen> {
+    let creates = &route.resource.events.creates;
+    let may_create = creates.iter().any(|create| create.covers(route.route, method, write));
+    let created = (body.is_none() && may_create).then_some(Unseen::Created);
+    let records = (left_out > 0).then_some(Unseen::Records(left_out));
+    created.into_iter().chain(records).collect()
 }
 
 /// The answer as far as the condition looks at it that says whether a write has happened.
@@ -444,6 +554,9 @@ impl Account<'_> {
         seen: &Seen,
     ) -> Option<Box<RawValue>> {
         let mut members: Vec<(String, String)> = Vec::new();
+        if event.record.is_none() {
+            members.push(("id".to_owned(), "null".to_owned()));
+        }
         let record = match (event.observed, beside) {
             (_, Some(place)) => self.record_beside(place, role, seen),
             (Some(at), None) => seen.records.get(at).cloned().flatten(),

@@ -19,7 +19,7 @@ use crate::policy::scoring::ScoreApi;
 use crate::policy::{CanonicalPath, InForce, PolicyStore};
 use crate::problem::Problem;
 use crate::score::{ComponentSet, Disclosure, Rendering, Score};
-use crate::score_history::{LeadKey, RefreshKind};
+use crate::score_history::{Last, LeadKey, RefreshKind};
 use crate::telemetry::{ScoreLookedUp, Telemetry};
 
 /// What became of new rules for a company.
@@ -38,6 +38,8 @@ pub enum Configured {
     NoCompany,
     /// They are good, and the folder of policies cannot be written.
     NotWritten,
+    /// They are written, and not in force: the folder changed at the same time.
+    WrittenNotInForce,
 }
 
 /// Puts rules for a company in force: its id, and the text of its file. Blocks.
@@ -200,16 +202,21 @@ impl ScoreDesk {
         key: &LeadKey,
     ) -> Result<Known, Problem> {
         let found = self.keeper.history().last(key).await;
-        let (score, found) =
+        let (last, found) =
             found.map_err(|_| Problem::about_blank(StatusCode::SERVICE_UNAVAILABLE))?;
         ScoreLookedUp { found: found.word() }.emit(&self.telemetry);
-        let stale_after = policies.snapshot.set().scoring.as_ref().map(|it| it.stale_after);
-        let now = OffsetDateTime::now_utc();
-        let is_old =
-            |score: &Score| stale_after.is_some_and(|after| now - score.calculated_at() >= after);
-        if let Some(score) = score.as_ref().filter(|score| !is_old(score)) {
-            return Ok(Known { score: Arc::clone(score), is_stale: false });
+        let scoring = policies.snapshot.set().scoring.as_ref();
+        let company = (!key.tenant.is_empty()).then_some(key.tenant.as_str());
+        let plan = scoring.and_then(|scoring| scoring.plan(&key.resource, company));
+        let before = scoring.map(|scoring| OffsetDateTime::now_utc() - scoring.stale_after);
+        let is_stale = |last: &Last| {
+            let rules = plan.zip(before);
+            rules.is_none_or(|(plan, before)| last.is_stale(plan.digest(), before))
+        };
+        if let Some(last) = last.as_ref().filter(|last| !is_stale(last)) {
+            return Ok(Known { score: Arc::clone(&last.score), is_stale: false });
         }
+        let score = last.map(|last| last.score);
         match (self.refresher.one(policies, key).await, score) {
             (Ok(scored), _) => Ok(Known { score: Arc::new(scored.score), is_stale: false }),
             (Err(Unread::Gone), _) | (Err(_), None) => Err(no_score()),
@@ -275,7 +282,14 @@ pub(super) fn told_of_rules(company: &str, configured: Configured) -> Result<Vec
         Configured::NotWritten => {
             let title = "The scoring rules are not put in force";
             Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "scoring_refused", title)
-                .detail("the policy folder cannot be written, or changed at the same time"))
+                .detail("the policy folder cannot be written"))
+        }
+        Configured::WrittenNotInForce => {
+            let title = "The scoring rules are written and not in force";
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "scoring_refused", title).detail(
+                "the policy folder changed at the same time; what is in it now is put in force \
+                 with the next reload, if it has no faults",
+            ))
         }
     }
 }
@@ -314,4 +328,21 @@ fn withheld() -> Problem {
 fn no_score() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no_such_lead", "There is no such lead")
         .detail("no score of this lead is known, and the CRM cannot be asked or does not show it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_are_in_their_place_are_not_said_to_be_unwritten() {
+        let detail = |configured| {
+            let problem = told_of_rules("acme", configured).unwrap_err();
+            let told: Value = serde_json::from_slice(&problem.to_json()).unwrap();
+            told["detail"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(detail(Configured::NotWritten), "the policy folder cannot be written");
+        let written = detail(Configured::WrittenNotInForce);
+        assert!(written.starts_with("the policy folder changed at the same time"), "{written}");
+    }
 }

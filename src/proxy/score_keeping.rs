@@ -279,7 +279,7 @@ impl ScoreKeeping {
             let basis = self.history.basis(&key);
             // By other rules nobody knows what the record would have said.
             let (Some(plan), Some(Basis { plan: old, inputs })) = (plan, basis) else { continue };
-            if !Arc::ptr_eq(plan, &old) {
+            if plan.digest() != old.digest() {
                 continue;
             }
             let activities = self.activities.of_lead(plan.activity_rule(), &key, now);

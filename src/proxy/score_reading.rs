@@ -44,8 +44,10 @@ pub(super) enum Unread {
     NoRoute,
     /// The CRM has no such record.
     Gone,
-    /// The CRM does not take the credential, or lets it read nothing.
+    /// The CRM does not take the credential.
     NotAllowed,
+    /// The CRM takes the credential, and does not let it read this.
+    NotThis,
     /// The CRM gave no answer, or none that is a success.
     Upstream,
     /// The answer holds no record.
@@ -59,7 +61,7 @@ impl Unread {
             Self::NoCredential => "no_credential",
             Self::NoRoute => "no_route",
             Self::Gone => "gone",
-            Self::NotAllowed => "not_allowed",
+            Self::NotAllowed | Self::NotThis => "not_allowed",
             Self::Upstream => "upstream",
             Self::NoRecord => "no_record",
         }
@@ -86,7 +88,7 @@ impl Subject<'_> {
         (!self.tenant.is_empty()).then_some(self.tenant)
     }
 
-    fn plan(&self) -> Option<&Arc<ScoringPlan>> {
+    pub(super) fn plan(&self) -> Option<&Arc<ScoringPlan>> {
         let scoring = self.policies.snapshot.set().scoring.as_ref()?;
         scoring.plan(self.resource, self.company())
     }
@@ -169,6 +171,9 @@ impl ScoreReader {
         let body = self.get(subject.tenant, &path.with_query(None)).await?;
         let records = records_of(&route, &body);
         let [record] = records.as_slice() else { return Err(Unread::NoRecord) };
+        if !is_called(&route, record, id) {
+            return Err(Unread::NoRecord);
+        }
         let key = subject.key(id.to_owned());
         self.ask_for_activities(subject, plan, &key).await;
         self.score(plan, key, record).ok_or(Unread::NoRecord)
@@ -236,7 +241,8 @@ impl ScoreReader {
         match response.status {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Unread::Gone),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(Unread::NotAllowed),
+            StatusCode::UNAUTHORIZED => return Err(Unread::NotAllowed),
+            StatusCode::FORBIDDEN => return Err(Unread::NotThis),
             _ => return Err(Unread::Upstream),
         }
         response_head::check(&response)?;
@@ -291,6 +297,14 @@ pub(super) fn score_record(
     };
     let score = Score::of(plan, &inputs, elsewhere, now);
     Some(Scored { key, score, basis: Basis { plan: Arc::clone(plan), inputs } })
+}
+
+/// Whether a record has the id by which it was asked for. Under another one, such as `me`, a lead
+/// would have a second score, and one that somebody else is asked for by.
+pub(super) fn is_called(route: &GovernedRoute, record: &str, id: &str) -> bool {
+    let path = route.resource.id.as_ref();
+    let own = path.and_then(|path| one(record.as_bytes(), path)).as_deref().and_then(id_of);
+    own.as_deref() == Some(id)
 }
 
 /// The records in the answer of a route, as texts.

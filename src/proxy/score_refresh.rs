@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How long a refresh that had to stop is left alone.
 const TRIED_AGAIN: Duration = Duration::from_secs(600);
 
-/// So many leads that cannot be read one after the other end a refresh: it is not them.
+/// So many leads that cannot be read, before one that can, end a refresh: it is not them.
 const MOST_FAILURES: usize = 10;
 
 /// What the refresher works with.
@@ -145,7 +145,7 @@ impl ScoreRefresher {
         let this = self.clone();
         tokio::spawn(async move {
             let _one_at_a_time = running;
-            this.of_everybody(kind).await;
+            this.of_everybody(kind, Whose::All).await;
         });
         self.progress.borrow().clone()
     }
@@ -153,7 +153,14 @@ impl ScoreRefresher {
     /// Refreshes; returns when it is done or had to stop.
     pub async fn run(&self, kind: RefreshKind) -> Progress {
         let _one_at_a_time = self.running.lock().await;
-        self.of_everybody(kind).await;
+        self.of_everybody(kind, Whose::All).await;
+        self.progress.borrow().clone()
+    }
+
+    /// [`run`](Self::run) for those companies alone whose turn it is.
+    async fn run_due(&self, first: RefreshKind) -> Progress {
+        let _one_at_a_time = self.running.lock().await;
+        self.of_everybody(first, Whose::Due).await;
         self.progress.borrow().clone()
     }
 
@@ -172,7 +179,7 @@ impl ScoreRefresher {
                 look.tick().await;
                 if Instant::now() >= not_before
                     && let Some(kind) = self.due().await
-                    && self.run(kind).await.stopped.is_some()
+                    && self.run_due(kind).await.stopped.is_some()
                 {
                     not_before = Instant::now() + TRIED_AGAIN;
                 }
@@ -193,17 +200,18 @@ impl ScoreRefresher {
         for tenant in self.reader.tenants() {
             for resource in scoring.leads.keys() {
                 let last = self.keeper.history().refresh_of(tenant, resource).await.ok()?;
-                match last {
-                    Some(last) if last.ended.is_none() => return Some(last.kind),
-                    Some(last) if now - last.began < scoring.refresh_every => {}
-                    Some(_) | None => due = Some(RefreshKind::Stale),
+                let is_half = last.as_ref().is_some_and(|last| last.ended.is_none());
+                match due_after(last.as_ref(), scoring.refresh_every, now) {
+                    Some(kind) if is_half => return Some(kind),
+                    Some(kind) => due = Some(kind),
+                    None => {}
                 }
             }
         }
         due
     }
 
-    async fn of_everybody(&self, kind: RefreshKind) {
+    async fn of_everybody(&self, kind: RefreshKind, whose: Whose) {
         let number = self.progress.borrow().number.max(1);
         self.progress.send_replace(Progress {
             number,
@@ -211,30 +219,50 @@ impl ScoreRefresher {
             kind: Some(kind),
             ..Progress::default()
         });
-        let refreshed = self.of_each_company(kind).await;
+        let refreshed = self.of_each_company(kind, whose).await;
         self.progress.send_modify(|progress| {
             progress.is_running = false;
             progress.stopped = refreshed.err().map(|Stopped(reason)| reason);
         });
     }
 
-    async fn of_each_company(&self, kind: RefreshKind) -> Result<(), Stopped> {
+    /// One that has to stop keeps no other from its refresh; the first reason is told.
+    async fn of_each_company(&self, kind: RefreshKind, whose: Whose) -> Result<(), Stopped> {
         let policies = self.policies.current().ok_or(Stopped("policy_not_ready"))?;
         let Some(scoring) = policies.snapshot.set().scoring.as_ref() else {
             return Err(Stopped("no_scoring"));
         };
+        let mut refreshed = Ok(());
         for tenant in self.reader.tenants() {
             for resource in scoring.leads.keys() {
-                let subject = Subject { policies: &policies, tenant, resource };
-                let mut run = Run::begin(self, subject, kind).await?;
-                let done = match kind {
-                    RefreshKind::All => run.all().await,
-                    RefreshKind::Stale => run.stale(scoring.stale_after).await,
+                let kind = match whose {
+                    Whose::All => Some(kind),
+                    Whose::Due => {
+                        let last = self.keeper.history().refresh_of(tenant, resource).await;
+                        let last = last.map_err(|_| Stopped("store"))?;
+                        due_after(last.as_ref(), scoring.refresh_every, OffsetDateTime::now_utc())
+                    }
                 };
-                run.end(done).await?;
+                let Some(kind) = kind else { continue };
+                let subject = Subject { policies: &policies, tenant, resource };
+                refreshed = refreshed.and(self.of_one(subject, kind, scoring.stale_after).await);
             }
         }
-        Ok(())
+        refreshed
+    }
+
+    async fn of_one(
+        &self,
+        subject: Subject<'_>,
+        kind: RefreshKind,
+        stale_after: time::Duration,
+    ) -> Result<(), Stopped> {
+        let mut run = Run::begin(self, subject, kind).await?;
+        let done = match kind {
+            RefreshKind::All => run.all().await,
+            RefreshKind::Stale => run.stale(stale_after).await,
+        };
+        run.end(done).await
     }
 
     async fn ask_for_activities(&self, key: LeadKey) {
@@ -269,12 +297,35 @@ impl ScoreRefresher {
     }
 }
 
+/// The companies of a refresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    All,
+    /// Those whose turn it is, each with what is due there.
+    Due,
+}
+
+/// What is due after the last refresh of a company's leads: what was ended half way goes on.
+fn due_after(
+    last: Option<&Refresh>,
+    every: time::Duration,
+    now: OffsetDateTime,
+) -> Option<RefreshKind> {
+    match last {
+        Some(last) if last.ended.is_none() => Some(last.kind),
+        Some(last) if now - last.began < every => None,
+        Some(_) | None => Some(RefreshKind::Stale),
+    }
+}
+
 /// The refresh of one company's leads of one kind.
 struct Run<'a> {
     refresher: &'a ScoreRefresher,
     subject: Subject<'a>,
     state: Refresh,
     gone: u64,
+    /// Leads that could not be read; `None` once one could.
+    failures: Option<usize>,
 }
 
 impl<'a> Run<'a> {
@@ -299,8 +350,9 @@ impl<'a> Run<'a> {
             done: 0,
             total: None,
         });
-        let run = Self { refresher, subject, state, gone: 0 };
+        let run = Self { refresher, subject, state, gone: 0, failures: Some(0) };
         run.refresher.progress.send_modify(|progress| {
+            progress.kind = Some(kind);
             progress.company = run.subject.company().map(ToOwned::to_owned);
             run.subject.resource.clone_into(&mut progress.resource);
             progress.is_resumed = is_resumed;
@@ -346,7 +398,8 @@ impl<'a> Run<'a> {
         let (tenant, resource) = (self.subject.tenant, self.subject.resource);
         let history = self.refresher.keeper.history();
         let before = self.state.began - stale_after;
-        let left = history.count_stale(tenant, resource, before).await;
+        let rules = self.subject.plan().ok_or(Stopped("no_route"))?.digest().clone();
+        let left = history.count_stale((tenant, resource), &rules, before).await;
         self.state.total = Some(self.state.done + left.map_err(|_| Stopped("store"))?);
         self.put().await?;
         // Those that stay old whatever is done.
@@ -354,7 +407,7 @@ impl<'a> Run<'a> {
         let mut written: HashSet<String> = HashSet::new();
         loop {
             let most = self.refresher.batch + unreadable.len();
-            let found = history.stale(tenant, resource, before, most).await;
+            let found = history.stale((tenant, resource), &rules, before, most).await;
             let mut batch = found.map_err(|_| Stopped("store"))?;
             batch.retain(|key| !unreadable.contains(&key.lead));
             batch.truncate(self.refresher.batch);
@@ -376,25 +429,24 @@ impl<'a> Run<'a> {
 
     async fn read(&mut self, batch: &[LeadKey]) -> Result<Vec<Scored>, Stopped> {
         let mut scores = Vec::new();
-        let mut failures = 0;
         for key in batch {
             match self.refresher.reader.lead(&self.subject, &key.lead).await {
                 Ok(scored) => {
                     scores.push(scored);
-                    failures = 0;
+                    self.failures = None;
                 }
                 Err(Unread::Gone) => {
                     self.refresher.keeper.history().forget(key);
                     self.gone += 1;
-                    failures = 0;
+                    self.failures = None;
                 }
                 Err(unread @ (Unread::NoCredential | Unread::NoRoute | Unread::NotAllowed)) => {
                     return Err(unread.into());
                 }
-                Err(unread @ (Unread::Upstream | Unread::NoRecord)) => {
+                Err(unread @ (Unread::Upstream | Unread::NoRecord | Unread::NotThis)) => {
                     self.gone += 1;
-                    failures += 1;
-                    if failures == MOST_FAILURES {
+                    self.failures = self.failures.map(|failures| failures + 1);
+                    if self.failures == Some(MOST_FAILURES) {
                         return Err(unread.into());
                     }
                 }
@@ -454,5 +506,34 @@ fn occasion(policies: &Arc<InForce<Governance>>, subject: &Subject<'_>, cause: C
         correlation_id: CorrelationId::mint(&mut rand::rng()).as_str().to_owned(),
         traceparent: None,
         causation: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_refresh_is_due_when_its_time_has_come_or_it_was_ended_half_way() {
+        let began = datetime!(2026-11-22 10:00 UTC);
+        let day = time::Duration::DAY;
+        let last = |ended| Refresh {
+            tenant: "acme".to_owned(),
+            resource: "lead".to_owned(),
+            kind: RefreshKind::All,
+            began,
+            ended,
+            next: None,
+            done: 0,
+            total: None,
+        };
+        let (half, whole) = (last(None), last(Some(began)));
+        assert_eq!(due_after(None, day, began), Some(RefreshKind::Stale));
+        assert_eq!(due_after(Some(&half), day, began), Some(RefreshKind::All));
+        let at = |after| due_after(Some(&whole), day, began + after);
+        assert_eq!(at(day - time::Duration::NANOSECOND), None);
+        assert_eq!(at(day), Some(RefreshKind::Stale));
     }
 }

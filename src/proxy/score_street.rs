@@ -22,7 +22,7 @@ use super::request_head::Forwarding;
 use super::score_call::{AskedId, Parameters, Text, Wanted, asked_ids};
 use super::score_desk::{Configured, put_in_force, told_of_rules};
 use super::score_keeping::Occasion;
-use super::score_reading::{records_of, score_record};
+use super::score_reading::{is_called, records_of, score_record};
 use super::scorer::Qualities;
 use crate::audit::Outcome;
 use crate::correlation::TraceContext;
@@ -149,6 +149,9 @@ impl Desk<'_> {
         })?;
         let records = records_of(&route, &body);
         let [record] = records.as_slice() else { return Err(Refusal::NoSuchLead) };
+        if !is_called(&route, record, lead) {
+            return Err(Refusal::NoSuchLead);
+        }
         let activities = self.gate.scores().activities();
         let began = Instant::now();
         let scored = score_record(plan, activities, self.key(lead), record.as_bytes());

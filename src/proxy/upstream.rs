@@ -60,6 +60,7 @@ pub(super) struct Answer {
     pool_idle: Duration,
     deadline: tokio::time::Instant,
     received: u64,
+    is_repeated: bool,
 }
 
 impl Crm {
@@ -143,7 +144,9 @@ impl Crm {
     /// Sends one request and reads the head of its answer.
     ///
     /// Tried once more, on a fresh connection, only where a pooled connection turned out to be
-    /// closed before a byte of an answer came, and the method may be repeated.
+    /// closed before a byte of an answer came, and the method may be repeated. The first attempt
+    /// may have been carried out all the same: where the second comes to no answer, the reason is
+    /// that of the first, and an answer to the second says that it is one.
     pub(super) async fn call(
         &self,
         head: &RequestHeader,
@@ -152,12 +155,13 @@ impl Crm {
         let deadline = tokio::time::Instant::now() + self.settings.total_timeout;
         let attempts = async {
             match self.attempt(head, body, deadline, Pool::Use).await {
-                Err(Failed { may_repeat: true, .. }) if head.method.is_idempotent() => {
-                    self.attempt(head, body, deadline, Pool::Avoid).await
+                Err(Failed { may_repeat: true, reason }) if head.method.is_idempotent() => {
+                    let second = self.attempt(head, body, deadline, Pool::Avoid).await;
+                    let (response, answer) = second.map_err(|_| reason)?;
+                    Ok((response, Answer { is_repeated: true, ..answer }))
                 }
-                first => first,
+                first => first.map_err(|failed| failed.reason),
             }
-            .map_err(|failed| failed.reason)
         };
         timeout_at(deadline, attempts).await.unwrap_or(Err(Refusal::UpstreamTotalTimeout))
     }
@@ -211,7 +215,7 @@ impl Crm {
             .unwrap_or(Err(Failed::finally(Refusal::UpstreamFirstByteTimeout)))?;
         session.set_read_timeout(Some(self.settings.idle_timeout));
         let pool_idle = self.settings.pool_idle;
-        let answer = Answer { session, peer, pool_idle, deadline, received: 0 };
+        let answer = Answer { session, peer, pool_idle, deadline, received: 0, is_repeated: false };
         Ok((response, answer))
     }
 
@@ -241,6 +245,11 @@ impl Answer {
     /// Bytes of the body so far.
     pub(super) fn received(&self) -> u64 {
         self.received
+    }
+
+    /// Whether an earlier attempt may have been carried out as well.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.is_repeated
     }
 
     /// When the whole exchange must be over.

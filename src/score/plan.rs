@@ -1,6 +1,10 @@
 //! Rules compiled: every input has a slot, so that a record is looked at once.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
 
 use super::component::{ComponentName, ComponentSet};
 use super::moment::{self, DateForm, Zone};
@@ -13,6 +17,9 @@ use crate::json::path::FieldPath;
 
 /// Most different values of one record that a score looks at.
 pub const MOST_INPUTS: usize = 40;
+
+/// As much of a digest as tells rules apart.
+const DIGEST_BYTES: usize = 16;
 
 /// The number of an input, from nought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +134,33 @@ pub struct ScoringPlan {
     pub(super) custom_fields: Vec<SignalSlot>,
     /// What all denominators divide.
     pub(super) common: u64,
+    digest: RulesDigest,
+}
+
+/// Which rules a score was calculated by: the same for the same rules, whenever they were compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulesDigest(Arc<str>);
+
+impl RulesDigest {
+    /// Of the rules as they are written down here. Another version of Fieldgate may write them
+    /// otherwise; then its scores count as calculated by other rules, and are calculated anew.
+    fn of(rules: &Rules) -> Self {
+        let digest = Sha256::digest(format!("{VERSION} {rules:?}"));
+        let start = digest.iter().take(DIGEST_BYTES).copied().collect::<Vec<u8>>();
+        Self(HEXLOWER.encode(&start).into())
+    }
+
+    /// One that was kept.
+    #[must_use]
+    pub fn recall(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Gives slots to paths, the same to the same.
@@ -159,6 +193,7 @@ impl ScoringPlan {
     /// # Errors
     /// They look at too many fields.
     pub fn compile(rules: Rules) -> Result<Self, TooManyInputs> {
+        let digest = RulesDigest::of(&rules);
         let mut slotted = Slotted::default();
         let status = rules.status.as_ref().and_then(|path| slotted.slot(path));
         let created_at = rules.created_at.as_ref().and_then(|path| slotted.slot(path));
@@ -218,7 +253,14 @@ impl ScoringPlan {
             engagement,
             custom_fields,
             common,
+            digest,
         })
+    }
+
+    /// Which rules these are.
+    #[must_use]
+    pub fn digest(&self) -> &RulesDigest {
+        &self.digest
     }
 
     /// The fields of a record that a score looks at, each in its slot. At most [`MOST_INPUTS`].

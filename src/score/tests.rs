@@ -210,6 +210,7 @@ fn ages() {
     // A day counts when it is over.
     age(&moment(NOW - Duration::days(8) + second), "15", "7 days old");
     age(&moment(NOW - Duration::days(91) + second), "7.5", "90 days old");
+    age(&moment(NOW - Duration::days(31) + second), "12", "30 days old");
     age(&moment(NOW + Duration::DAY), "15", "0 days old");
     age(&moment(NOW + Duration::DAY + second), "0", "the date of creation lies in the future");
     age("\"9999-12-31\"", "0", "the date of creation lies in the future");
@@ -267,6 +268,41 @@ fn activities_that_the_record_lists() {
 }
 
 #[test]
+fn activities_count_for_thirty_days_to_the_second() {
+    let moments = path("history").then(&path("at")).unwrap();
+    let rules = Rules { activities: ActivityRule::Moments(moments), ..Rules::default() };
+    let month = Duration::days(30);
+    for (at, counts) in [
+        (NOW - month - Duration::SECOND, false),
+        (NOW - month, true),
+        (NOW - month + Duration::SECOND, true),
+        (NOW, true),
+        (NOW + Duration::SECOND, false),
+    ] {
+        let record = format!(r#"{{"history":[{{"at":"{}"}}]}}"#, headers::rfc_3339(at));
+        let score = score_by(rules.clone(), &record, Activities::NONE);
+        let contribution = score.components()[1].contribution.to_string();
+        assert_eq!(contribution, if counts { "2" } else { "0" }, "{at}");
+    }
+}
+
+#[test]
+fn no_total_is_above_a_hundred() {
+    for (weights, total) in [
+        ([98_000, 0, 0, 0, 0, 999], 98),
+        ([98_000, 1_000, 0, 0, 0, 0], 99),
+        ([98_000, 1_000, 0, 0, 0, 1_000], 100),
+        ([98_000, 1_000, 0, 0, 0, 2_000], 100),
+        ([100_000, 100_000, 0, 0, 0, 50_000], 100),
+    ] {
+        let record = r#"{"status":"converted","activity_count":10,
+            "custom_fields":{"plan":1,"vip":1,"partner":1}}"#;
+        let score = score_by(with_weights(weights), record, Activities::NONE);
+        assert_eq!(score.total(), total, "{weights:?}");
+    }
+}
+
+#[test]
 fn activities_from_elsewhere() {
     let observed = ActivityRule::Observed {
         resource: "activity".to_owned(),
@@ -303,6 +339,12 @@ fn engagement_is_at_most_one() {
     let all = r#"{"a":1,"b":1,"c":1}"#;
     assert_eq!(of(vec![signal("a", 300), signal("b", 300), signal("c", 400)], all), 15);
     assert_eq!(of(vec![signal("a", 900), signal("b", 900)], all), 15);
+    let parts = |thousandths| {
+        let rules = Rules { engagement: vec![signal("a", thousandths)], ..Rules::default() };
+        score_by(rules, all, Activities::NONE).components()[4].contribution.to_string()
+    };
+    assert_eq!(parts(998), "14.97");
+    assert_eq!([parts(1_000), parts(1_001)], ["15", "15"]);
     assert_eq!(of(vec![signal("a", 0)], all), 0);
     assert_eq!(of(Vec::new(), all), 0);
 }
@@ -313,6 +355,11 @@ fn custom_fields_count_to_a_hundred() {
     assert_eq!(custom(r#"{"custom_fields":{"plan":"x"}}"#), "3");
     assert_eq!(custom(r#"{"custom_fields":{"plan":"x","vip":true}}"#), "4.5");
     assert_eq!(custom(r#"{"custom_fields":{"plan":"x","vip":true,"partner":{"a":1}}}"#), "5");
+    let of = |thousandths| {
+        let rules = Rules { custom_fields: vec![signal("a", thousandths)], ..Rules::default() };
+        score_by(rules, r#"{"a":1}"#, Activities::NONE).components()[5].contribution.to_string()
+    };
+    assert_eq!([of(99_800), of(100_000), of(100_001)], ["4.99", "5", "5"]);
     assert_eq!(custom(r#"{"custom_fields":{"plan":{},"vip":[],"partner":0}}"#), "0");
     assert_eq!(custom(r#"{"custom_fields":[{"plan":0},{"plan":1}]}"#), "3");
     assert_eq!(custom(r#"{"custom_fields":"none"}"#), "0");

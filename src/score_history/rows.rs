@@ -3,8 +3,10 @@
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, Transaction};
 use time::OffsetDateTime;
 
-use super::{Cause, LeadKey, Past, Share, form, milliseconds, moment};
-use crate::score::{Quality, Score};
+use std::sync::Arc;
+
+use super::{Cause, Last, LeadKey, Past, Share, form, milliseconds, moment};
+use crate::score::{Quality, RulesDigest, Score};
 
 /// A score on its way into the store.
 #[derive(Debug)]
@@ -15,12 +17,19 @@ pub(super) struct Row {
     quality: &'static str,
     cause: Cause,
     kept: String,
+    rules: RulesDigest,
     /// It says something else than the one before it.
     is_new: bool,
 }
 
 impl Row {
-    pub(super) fn new(key: LeadKey, score: &Score, cause: Cause, is_new: bool) -> Self {
+    pub(super) fn new(
+        key: LeadKey,
+        score: &Score,
+        rules: RulesDigest,
+        cause: Cause,
+        is_new: bool,
+    ) -> Self {
         Self {
             key,
             at: milliseconds(score.calculated_at()),
@@ -28,6 +37,7 @@ impl Row {
             quality: score.quality().word(),
             cause,
             kept: form::text(score),
+            rules,
             is_new,
         }
     }
@@ -36,11 +46,11 @@ impl Row {
 /// The last one, and one more of the history where it says something new.
 pub(super) fn write(transaction: &Transaction<'_>, rows: &[Row]) -> rusqlite::Result<()> {
     let mut last = transaction.prepare_cached(
-        "INSERT INTO lead_scores (tenant, resource, lead, at, total, quality, cause, kept)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+        "INSERT INTO lead_scores (tenant, resource, lead, at, total, quality, cause, kept, rules)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
          ON CONFLICT (tenant, resource, lead) DO UPDATE
          SET at = excluded.at, total = excluded.total, quality = excluded.quality,
-             cause = excluded.cause, kept = excluded.kept
+             cause = excluded.cause, kept = excluded.kept, rules = excluded.rules
          WHERE excluded.at >= at",
     )?;
     let mut history = transaction.prepare_cached(
@@ -48,12 +58,13 @@ pub(super) fn write(transaction: &Transaction<'_>, rows: &[Row]) -> rusqlite::Re
              (tenant, resource, lead, at, total, quality, cause, kept)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
-    for Row { key, at, total, quality, cause, kept, is_new } in rows {
+    for Row { key, at, total, quality, cause, kept, rules, is_new } in rows {
         let LeadKey { tenant, resource, lead } = key;
-        let values = (tenant, resource, lead, at, total, quality, cause.word(), kept);
-        last.execute(values)?;
+        let cause = cause.word();
+        let rules = rules.as_str();
+        last.execute((tenant, resource, lead, at, total, quality, cause, kept, rules))?;
         if *is_new {
-            history.execute(values)?;
+            history.execute((tenant, resource, lead, at, total, quality, cause, kept))?;
         }
     }
     Ok(())
@@ -63,16 +74,19 @@ pub(super) fn write(transaction: &Transaction<'_>, rows: &[Row]) -> rusqlite::Re
 pub(super) fn last(
     connection: &Connection,
     keys: Vec<LeadKey>,
-) -> rusqlite::Result<Vec<(LeadKey, Score)>> {
+) -> rusqlite::Result<Vec<(LeadKey, Last)>> {
     let mut statement = connection.prepare_cached(
-        "SELECT at, total, kept FROM lead_scores
+        "SELECT at, total, kept, rules FROM lead_scores
          WHERE tenant = ?1 AND resource = ?2 AND lead = ?3",
     )?;
     let mut found = Vec::new();
     for key in keys {
         let values = (&key.tenant, &key.resource, &key.lead);
-        let score = statement.query_row(values, read).optional()?.flatten();
-        found.extend(score.map(|score| (key, score)));
+        let last = statement.query_row(values, |row| {
+            let rules = RulesDigest::recall(&row.get::<_, String>(3)?);
+            Ok(read(row)?.map(|score| Last { score: Arc::new(score), rules }))
+        });
+        found.extend(last.optional()?.flatten().map(|last| (key, last)));
     }
     Ok(found)
 }
@@ -127,19 +141,21 @@ pub(super) fn forget(transaction: &Transaction<'_>, key: &LeadKey) -> rusqlite::
     Ok(())
 }
 
-/// The leads of one company and kind whose score is older, the oldest first.
+/// The leads of one company and kind whose score is older or by other rules, the oldest first.
 pub(super) fn stale(
     connection: &Connection,
-    tenant: &str,
-    resource: &str,
+    (tenant, resource): (&str, &str),
+    rules: &RulesDigest,
     before: OffsetDateTime,
     most: usize,
 ) -> rusqlite::Result<Vec<LeadKey>> {
     let mut statement = connection.prepare_cached(
         "SELECT lead FROM lead_scores
-         WHERE tenant = ?1 AND resource = ?2 AND at < ?3 ORDER BY at LIMIT ?4",
+         WHERE tenant = ?1 AND resource = ?2 AND (at <= ?3 OR rules <> ?4)
+         ORDER BY at LIMIT ?5",
     )?;
-    let rows = statement.query_map((tenant, resource, milliseconds(before), most), |row| {
+    let values = (tenant, resource, milliseconds(before), rules.as_str(), most);
+    let rows = statement.query_map(values, |row| {
         let (tenant, resource) = (tenant.to_owned(), resource.to_owned());
         Ok(LeadKey { tenant, resource, lead: row.get(0)? })
     })?;
@@ -149,15 +165,16 @@ pub(super) fn stale(
 /// How many there are of these.
 pub(super) fn count_stale(
     connection: &Connection,
-    tenant: &str,
-    resource: &str,
+    (tenant, resource): (&str, &str),
+    rules: &RulesDigest,
     before: OffsetDateTime,
 ) -> rusqlite::Result<u64> {
     connection
         .prepare_cached(
-            "SELECT count(*) FROM lead_scores WHERE tenant = ?1 AND resource = ?2 AND at < ?3",
+            "SELECT count(*) FROM lead_scores
+             WHERE tenant = ?1 AND resource = ?2 AND (at <= ?3 OR rules <> ?4)",
         )?
-        .query_row((tenant, resource, milliseconds(before)), |row| row.get(0))
+        .query_row((tenant, resource, milliseconds(before), rules.as_str()), |row| row.get(0))
 }
 
 /// How many leads of each company have which quality.

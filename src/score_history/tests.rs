@@ -60,7 +60,7 @@ async fn a_score_outlives_the_process_with_its_words() {
     let (last, found) = history.last(&key("7")).await.unwrap();
     assert_eq!(found, Found::Store);
     let last = last.unwrap();
-    assert_eq!(last.keep(), made.keep());
+    assert_eq!(last.score.keep(), made.keep());
     assert_eq!(history.last(&key("8")).await.unwrap().1, Found::Nowhere);
     let stranger = LeadKey { tenant: "globex".into(), ..key("7") };
     assert!(history.last(&stranger).await.unwrap().0.is_none());
@@ -92,9 +92,12 @@ async fn only_what_is_new_is_written() {
     let cold = score(COLD, NOW).total();
     assert_eq!(past(&history, "7").await, [(NOW + minute * 2, warm), (NOW, cold)]);
     assert_eq!(history.history(key("7"), 1).await.unwrap().len(), 1);
-    let stale = |at| history.count_stale("acme", "lead", at);
-    assert_eq!(stale(NOW + minute * 62).await.unwrap(), 0, "the last one was seen an hour later");
-    assert_eq!(stale(NOW + minute * 63).await.unwrap(), 1);
+    let rules = scored("7", WARM, NOW).basis.plan.digest().clone();
+    let stale = |at| history.count_stale(("acme", "lead"), &rules, at);
+    let seen_last = NOW + minute * 62;
+    let just_before = seen_last - Duration::milliseconds(1);
+    assert_eq!(stale(just_before).await.unwrap(), 0, "the last one was seen an hour later");
+    assert_eq!(stale(seen_last).await.unwrap(), 1);
 
     assert_eq!(history.retire(NOW + minute).await.unwrap(), 1);
     assert_eq!(past(&history, "7").await, [(NOW + minute * 2, warm)]);
@@ -146,20 +149,23 @@ async fn the_oldest_are_refreshed_first_and_the_gone_are_forgotten() {
     let leads = leads.map(|(lead, at)| scored(lead, COLD, at));
     // On disk at once: nobody has to settle.
     history.note(leads.into(), Cause::Refresh).await;
+    let rules = scored("1", COLD, NOW).basis.plan.digest().clone();
     let stale = async |before, most| -> Vec<String> {
-        let found = history.stale("acme", "lead", before, most).await.unwrap();
+        let found = history.stale(("acme", "lead"), &rules, before, most).await.unwrap();
         found.into_iter().map(|key| key.lead).collect()
     };
-    assert_eq!(stale(NOW, 9).await, ["3", "2"]);
+    let just_before = NOW - Duration::milliseconds(1);
+    assert_eq!(stale(just_before, 9).await, ["3", "2"]);
+    assert_eq!(stale(NOW, 9).await, ["3", "2", "1"], "as old as that is old");
     assert_eq!(stale(NOW, 1).await, ["3"]);
-    assert!(history.stale("globex", "lead", NOW, 9).await.unwrap().is_empty());
+    assert!(history.stale(("globex", "lead"), &rules, NOW, 9).await.unwrap().is_empty());
     let share = |quality, leads| Share { tenant: "acme".into(), quality, leads };
     assert_eq!(history.distribution().await.unwrap(), [share(Quality::Cold, 3)]);
     assert!(history.basis(&key("3")).is_some());
 
     history.forget(&key("3"));
     settle(&store).await;
-    assert_eq!(stale(NOW, 9).await, ["2"]);
+    assert_eq!(stale(just_before, 9).await, ["2"]);
     assert_eq!(history.last(&key("3")).await.unwrap().1, Found::Nowhere);
     assert!(past(&history, "3").await.is_empty());
     assert!(history.basis(&key("3")).is_none());
@@ -190,4 +196,55 @@ async fn a_refresh_is_known_to_the_next_process() {
     let whole = Refresh { ended: Some(NOW), next: None, done: 1000, ..half };
     history.keep_refresh(whole.clone()).await.unwrap();
     assert_eq!(history.refresh_of("acme", "lead").await.unwrap(), Some(whole));
+}
+
+/// By `weight` for the status instead of the usual one.
+fn scored_by(weight: u32, at: OffsetDateTime) -> Scored {
+    let status = crate::score::StatusFactor {
+        name: "new".to_owned(),
+        factor: crate::score::Thousandths::new(weight),
+    };
+    let rules = Rules { statuses: vec![status], ..Rules::default() };
+    let plan = Arc::new(ScoringPlan::compile(rules).unwrap());
+    let mut inputs = Inputs::at(at);
+    inputs.see_record(&plan, COLD.as_bytes()).unwrap();
+    let score = Score::of(&plan, &inputs, Activities::NONE, at);
+    Scored { key: key("7"), score, basis: Basis { plan, inputs } }
+}
+
+#[tokio::test]
+async fn a_score_by_other_rules_is_stale_and_by_the_same_ones_it_is_not() {
+    let folder = TempDir::new().unwrap();
+    let (store, history) = open(&folder);
+    let week = Duration::days(7);
+    let first = scored_by(300, NOW);
+    // What a reload of the same rules makes: another plan, and no other rules.
+    let again = scored_by(300, NOW);
+    let other = scored_by(400, NOW);
+    assert!(!Arc::ptr_eq(&first.basis.plan, &again.basis.plan));
+    history.note(vec![first], Cause::Read).await;
+    let knows = |scored: &Scored| {
+        history.knows(&scored.key, &scored.score, &scored.basis.plan, &scored.basis.inputs)
+    };
+    assert!(knows(&again) && !knows(&other));
+    settle(&store).await;
+    let count = async |scored: &Scored| {
+        let rules = scored.basis.plan.digest();
+        history.count_stale(("acme", "lead"), rules, NOW - week).await.unwrap()
+    };
+    assert_eq!((count(&again).await, count(&other).await), (0, 1));
+    let last = history.last(&key("7")).await.unwrap().0.unwrap();
+    let (same, others) = (again.basis.plan.digest(), other.basis.plan.digest());
+    assert!(!last.is_stale(same, NOW - week) && last.is_stale(others, NOW - week));
+    // Seven days and not a moment less.
+    assert!(last.is_stale(same, NOW) && !last.is_stale(same, NOW - Duration::NANOSECOND));
+
+    // By other rules it is written, although it was written a moment ago.
+    history.note(vec![scored_by(400, NOW + Duration::SECOND)], Cause::Read).await;
+    settle(&store).await;
+    assert_eq!((count(&again).await, count(&other).await), (1, 0));
+    let (_, reopened) = (history.clone(), ScoreHistory::new(Some(store)));
+    let last = reopened.last(&key("7")).await.unwrap();
+    assert_eq!(last.1, Found::Store);
+    assert!(!last.0.unwrap().is_stale(others, NOW - week));
 }

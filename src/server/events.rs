@@ -115,6 +115,7 @@ impl Events {
         let now = OffsetDateTime::now_utc();
         journal.configure_sinks(plans.clone(), now).await.map_err(cannot)?;
         let recovered = journal.recover(now).await.map_err(cannot)?;
+        recorder.forget_all(&recovered);
         WritesRecovered { count: recovered.len() }.emit(&telemetry);
         let (tell, joined) = mpsc::unbounded_channel();
         let joining = Joining { journal: journal.clone(), readers, plans, tell };

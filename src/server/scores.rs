@@ -139,7 +139,7 @@ fn configure(policies: Policies, telemetry: Telemetry) -> Configure {
                 Configured::InForce { revision: overlay.revision, warnings: overlay.warnings }
             }
             // Somebody else changed the folder in the meantime.
-            Some(_) | None => Configured::NotWritten,
+            Some(_) | None => Configured::WrittenNotInForce,
         }
     })
 }

@@ -99,6 +99,10 @@ metrics! {
         "1 as long as the store takes writes; absent without a data folder."
     EVENTS Counter "fieldgate_events_total" ["type"]
         "Domain events in the journal."
+    WRITES_OBSERVED Counter "fieldgate_writes_observed_total" ["outcome"]
+        "Watched writes that are over, by what became of them."
+    RECORDS_LEFT_OUT Counter "fieldgate_records_left_out_total" []
+        "Records of answers to watched writes that have no event, because there were too many."
     WRITES_UNRECORDED Counter "fieldgate_writes_unrecorded_total" ["moment"]
         "Watched writes that went on although they could not be recorded."
     DELIVERIES Counter "fieldgate_deliveries_total" ["sink" "outcome"]

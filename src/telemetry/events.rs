@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 use tracing::Level;
 
 use super::Telemetry;
@@ -13,6 +13,8 @@ use super::happening::note;
 #[derive(Debug)]
 pub(super) struct EventMetrics {
     pub(super) recorded: IntCounterVec,
+    pub(super) observed: IntCounterVec,
+    pub(super) left_out: IntCounter,
     pub(super) unrecorded: IntCounterVec,
     pub(super) deliveries: IntCounterVec,
     pub(super) lag: HistogramVec,
@@ -59,6 +61,88 @@ impl WriteUnrecorded {
     }
 }
 
+/// What became of a watched write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// It has happened.
+    Answered,
+    /// The CRM refused it.
+    Refused,
+    /// Nobody knows.
+    Unknown,
+    /// The CRM never got it.
+    NotForwarded,
+}
+
+impl WriteOutcome {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Answered, Self::Refused, Self::Unknown, Self::NotForwarded];
+
+    /// The stable name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::NotForwarded => "not_forwarded",
+        }
+    }
+}
+
+/// A watched write is over.
+#[derive(Debug, Clone, Copy)]
+pub struct WriteObserved<'a> {
+    /// What became of it.
+    pub outcome: WriteOutcome,
+    /// The object type.
+    pub resource: &'a str,
+    /// The id that the request carries everywhere.
+    pub correlation_id: &'a str,
+}
+
+impl WriteObserved<'_> {
+    /// Counts it; one whose outcome nobody knows is somebody's work, so it is told of as well.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        let name = self.outcome.name();
+        telemetry.inner.metrics.events.observed.with_label_values(&[name]).inc();
+        if self.outcome == WriteOutcome::Unknown {
+            telemetry.note(
+                note(Level::WARN, "the outcome of a write is not known")
+                    .with("resource", self.resource)
+                    .with("correlation_id", self.correlation_id),
+            );
+        }
+    }
+}
+
+/// Records of the answer to a watched write have no event, because there were too many.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordsLeftOut<'a> {
+    /// How many.
+    pub records: u64,
+    /// The object type.
+    pub resource: &'a str,
+    /// The id that the request carries everywhere.
+    pub correlation_id: &'a str,
+}
+
+impl RecordsLeftOut<'_> {
+    /// Tells it.
+    pub fn emit(&self, telemetry: &Telemetry) {
+        if self.records == 0 {
+            return;
+        }
+        telemetry.inner.metrics.events.left_out.inc_by(self.records);
+        telemetry.note(
+            note(Level::WARN, "an answer has more records than are looked at")
+                .with("records", self.records)
+                .with("resource", self.resource)
+                .with("correlation_id", self.correlation_id),
+        );
+    }
+}
+
 /// Events are in the journal.
 #[derive(Debug, Clone)]
 pub struct EventsRecorded<'a> {
@@ -90,6 +174,8 @@ impl WritesRecovered {
         }
         let recorded = &telemetry.inner.metrics.events.recorded;
         recorded.with_label_values(&["write.outcome_unknown"]).inc_by(self.count as u64);
+        let observed = &telemetry.inner.metrics.events.observed;
+        observed.with_label_values(&[WriteOutcome::Unknown.name()]).inc_by(self.count as u64);
         let message = "writes were under way when the process ended; their outcome is not known";
         telemetry.note(note(Level::WARN, message).with("writes", self.count));
     }

@@ -15,7 +15,7 @@ use prometheus::{
 
 use super::catalogue::{self, MetricEntry, NO_ROLE, SEVERAL_ROLES, UNMATCHED};
 use super::depth::Depths;
-use super::events::{EventMetrics, WriteMoment};
+use super::events::{EventMetrics, WriteMoment, WriteOutcome};
 use super::exchange::Exchange;
 use super::exemplar::{Exemplar, Exemplars};
 use super::label::{Method, StatusClass};
@@ -149,6 +149,8 @@ impl Metrics {
         let fsync = maker.histograms(&catalogue::STORE_FSYNC, catalogue::FSYNC_BUCKETS)?;
         let events = EventMetrics {
             recorded: maker.counters(&catalogue::EVENTS)?,
+            observed: maker.counters(&catalogue::WRITES_OBSERVED)?,
+            left_out: maker.counter(&catalogue::RECORDS_LEFT_OUT)?,
             unrecorded: maker.counters(&catalogue::WRITES_UNRECORDED)?,
             deliveries: maker.counters(&catalogue::DELIVERIES)?,
             lag: maker.histograms(&catalogue::DELIVERY_LAG, catalogue::LAG_BUCKETS)?,
@@ -162,6 +164,9 @@ impl Metrics {
                 .histograms(&catalogue::WORKFLOW_RUN_DURATION, catalogue::RUN_BUCKETS)?,
             standing: maker.gauges(&catalogue::WORKFLOW_BACKLOG)?,
         };
+        for outcome in WriteOutcome::ALL {
+            events.observed.with_label_values(&[outcome.name()]);
+        }
         for moment in WriteMoment::ALL {
             events.unrecorded.with_label_values(&[moment.name()]);
         }

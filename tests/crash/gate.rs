@@ -146,6 +146,11 @@ impl Gate {
 
     /// SIGTERM, and waits for the end.
     pub(crate) fn stop(mut self) {
+        self.end();
+    }
+
+    /// [`stop`](Self::stop) for one that is kept.
+    pub(crate) fn end(&mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());

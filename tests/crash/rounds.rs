@@ -172,6 +172,7 @@ impl Story {
                 faults.push(format!("two ids for {key:?}"));
             }
         }
+        faults.extend(out_of_order(&events, &lines));
         for file in ["data/trail.jsonl", "data/fieldgate.db", "data/fieldgate.db-wal"] {
             let bytes = std::fs::read(self.folder.path().join(file)).unwrap_or_default();
             if bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes()) {
@@ -180,6 +181,33 @@ impl Story {
         }
         faults
     }
+}
+
+/// What is wrong with the order: the events of each record are numbered from 1 without gaps, and
+/// come to the sink in that order, whatever is repeated.
+fn out_of_order(events: &[serde_json::Value], delivered: &[serde_json::Value]) -> Vec<String> {
+    let numbers_of = |events: &[serde_json::Value]| {
+        let mut seen = HashSet::new();
+        let mut numbers: HashMap<String, Vec<u64>> = HashMap::new();
+        for event in events.iter().filter(|event| seen.insert(text(event, "id"))) {
+            let number = text(event, "sequence").parse().unwrap();
+            numbers.entry(text(event, "subject")).or_default().push(number);
+        }
+        numbers
+    };
+    let mut faults = Vec::new();
+    for (subject, mut numbers) in numbers_of(events) {
+        numbers.sort_unstable();
+        if !numbers.iter().copied().eq(1..=numbers.len() as u64) {
+            faults.push(format!("`{subject}` is not numbered without gaps: {numbers:?}"));
+        }
+    }
+    for (subject, numbers) in numbers_of(delivered) {
+        if !numbers.is_sorted() {
+            faults.push(format!("`{subject}` was delivered out of order: {numbers:?}"));
+        }
+    }
+    faults
 }
 
 pub(crate) fn text(event: &serde_json::Value, name: &str) -> String {

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use fieldgate::demo::crm::{self, Crm};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::client::Client;
 use crate::gate::{Gate, Home};
@@ -73,6 +74,39 @@ impl Stage<'_> {
 impl Scene {
     pub(crate) async fn client(&self) -> Client {
         Client::connect(self.gate.data).await
+    }
+
+    /// Ends the process in peace, and starts another.
+    pub(crate) fn restart(&mut self) {
+        self.restart_with("");
+    }
+
+    /// [`restart`](Self::restart) with these faults.
+    pub(crate) fn restart_with(&mut self, faults: &str) {
+        self.gate.end();
+        self.gate = self.home.start(faults);
+    }
+
+    /// Waits for a process that dies of its faults, and starts another.
+    pub(crate) async fn revive(&mut self) {
+        let began = Instant::now();
+        while !self.gate.has_ended() {
+            assert!(began.elapsed() < PATIENCE, "it lives on");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.gate = self.home.start("");
+    }
+
+    /// The value of one series of the metrics.
+    pub(crate) async fn metric(&self, series: &str) -> String {
+        let mut stream = TcpStream::connect(self.gate.admin).await.unwrap();
+        let host = self.gate.admin;
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let found = text.lines().find_map(|line| line.strip_prefix(series));
+        found.map_or_else(|| panic!("{series}: {text}"), |value| value.trim().to_owned())
     }
 
     /// Type and subject of every event in the journal, in their order.

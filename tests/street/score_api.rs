@@ -307,8 +307,15 @@ async fn a_company_counts_otherwise_at_once() {
     assert_eq!(total().await, before, "nothing has changed");
     assert!(!gate.folder.path().join("policies/companies/demo").exists());
 
+    let kept = "/api/v1/leads/1/score/?company=demo";
+    gate.until(|| async { operator(&gate, "GET", kept).send().await.status == 200 }).await;
+    assert_eq!(operator(&gate, "GET", kept).send().await.json()["is_stale"], false);
+
     let done = put("admin", "demo", &nothing).await;
     assert_eq!(done.status, 200, "{}", done.text());
+    // It was calculated by other rules, and the CRM cannot be asked.
+    let known = operator(&gate, "GET", kept).send().await.json();
+    assert_eq!((&known["is_stale"], &known["total_score"]), (&json!(true), &json!(before)));
     let revision = done.json()["revision"].as_str().unwrap().to_owned();
     assert!(done.json()["warnings"][0].as_str().unwrap().contains("add up to 0"));
     assert_eq!(total().await, 0, "the next request counts by them");
@@ -325,6 +332,21 @@ async fn a_company_counts_otherwise_at_once() {
         let target = format!("/api/v1/companies/{company}/scoring-config/");
         let answer = operator(&gate, "PUT", &target).json(body).send().await;
         assert_eq!(answer.status, status, "{company} {body}: {}", answer.text());
+    }
+}
+
+/// A CRM that knows the caller's own lead as `me`: that is no name of a lead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_is_asked_for_by_its_own_id() {
+    let upstream = Upstream::scripted(json_answer(&lead("1000")), Pace::OnePacket).await;
+    let gate = on_data(&upstream).await;
+    let own: Value = serde_json::from_str(&lead("1000")).unwrap();
+    let own =
+        gate.get(&format!("/api/v1/leads/{}/score/", own["id"])).as_role("admin").send().await;
+    assert_eq!(own.status, 200, "{}", own.text());
+    for other in ["me", "0017"] {
+        let target = format!("/api/v1/leads/{other}/score/");
+        gate.get(&target).as_role("admin").send().await.expect_problem(404, "no_such_lead");
     }
 }
 

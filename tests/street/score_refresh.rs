@@ -19,16 +19,20 @@ const SCORING: &str = "leads: [lead]\n\
 
 /// A folder as `fieldgate run` has it, with a credential for the CRM.
 fn home(upstream: &Upstream, rate: usize) -> TempDir {
+    home_of(upstream, rate, "{ company: demo, value: { file: crm.token } }")
+}
+
+fn home_of(upstream: &Upstream, rate: usize, service: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let files = [
         ("policies/scoring.yaml", SCORING),
         ("data/.keep", ""),
         ("crm.token", "Bearer demo-admin"),
+        ("other.token", "Bearer nobody"),
     ];
     let files = files.map(|(name, text)| (name.to_owned(), text.to_owned()));
-    let config = format!(
-        "data_dir: data\nscores:\n  rate: {rate}\n  batch: 10\n  service: [{{ company: demo, value: {{ file: crm.token }} }}]\n"
-    );
+    let config =
+        format!("data_dir: data\nscores:\n  rate: {rate}\n  batch: 10\n  service: [{service}]\n");
     write_gate(folder.path(), &format!("http://{}", upstream.address), &config, &files);
     folder
 }
@@ -169,6 +173,49 @@ async fn what_cannot_be_refreshed_is_said() {
     let (code, _, told) = ended(refresh(folder.path(), &[])).await;
     assert_eq!(code, Some(2));
     assert!(told.contains("names no credential"), "{told}");
+}
+
+/// A company whose leads cannot be read is told of, and keeps no other from its refresh.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_company_does_not_stop_the_others() {
+    let upstream = Upstream::crm(Crm::with_leads(20)).await;
+    let service = "{ company: closed, value: { file: other.token } }, \
+                   { company: demo, value: { file: crm.token } }";
+    let folder = home_of(&upstream, 100, service);
+    let (code, _, told) = ended(refresh(folder.path(), &["--all"])).await;
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("not_allowed"), "{told}");
+    assert_eq!(kept(folder.path()), 20);
+}
+
+/// Leads that the credential may not read, more of them in a row than end a refresh at its begin.
+#[tokio::test(flavor = "multi_thread")]
+async fn leads_that_may_not_be_read_stop_nothing() {
+    const FORBIDDEN: std::ops::RangeInclusive<usize> = 2..=14;
+    // First the list is asked for, then each lead, in the order of their ids.
+    let answer = |number: usize| {
+        let lead = |id: usize| format!(r#"{{"id":{id},"status":"new"}}"#);
+        if number == 0 {
+            let leads = (1..=16).map(lead).collect::<Vec<_>>().join(",");
+            return json_answer(&format!(r#"{{"count":16,"next":null,"results":[{leads}]}}"#));
+        }
+        if FORBIDDEN.contains(&number) {
+            return b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_vec();
+        }
+        json_answer(&lead(number))
+    };
+    let upstream = Upstream::each(answer, Pace::OnePacket).await;
+    let folder = home(&upstream, 1000);
+    let (code, _, told) = ended(refresh(folder.path(), &["--all"])).await;
+    assert_eq!((code, kept(folder.path())), (Some(0), 16), "{told}");
+    let store = Connection::open(folder.path().join("data/fieldgate.db")).unwrap();
+    // The oldest first, so one that can be read comes before those that cannot.
+    let aged = "UPDATE lead_scores SET at = at - 8 * 86400000 + CAST(lead AS INTEGER)";
+    assert_eq!(store.execute(aged, []).unwrap(), 16);
+    drop(store);
+    let (code, out, told) = ended(refresh(folder.path(), &[])).await;
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(out, "16 leads, 13 of them gone or not to be read\n");
 }
 
 /// What was ended with a gate goes on with the next one, without being asked.

@@ -1,11 +1,13 @@
 //! Intents, outcomes and events, as they are written down.
 
 use rusqlite::{OptionalExtension, Row, Transaction, named_params};
-use serde_json::json;
+use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Event, Intent, OUTCOME_UNKNOWN, Outcome, Unknown, for_every_role, moment, row, sinks};
+use super::{
+    Event, Intent, OUTCOME_UNKNOWN, Outcome, Unknown, Unseen, for_every_role, moment, row, sinks,
+};
 
 /// What an event costs beside what it says.
 const EVENT_BYTES: usize = 512;
@@ -86,6 +88,7 @@ pub(super) fn close_all(
         id: intent.id,
         resource: intent.resource,
         record: intent.record,
+        tenant: intent.tenant,
         correlation_id: intent.correlation_id,
     });
     Ok(unknown.collect())
@@ -99,17 +102,44 @@ fn close_unknown(
     now: OffsetDateTime,
 ) -> rusqlite::Result<()> {
     set_outcome(transaction, intent.id, "unknown", None, now)?;
-    let data = json!({
-        "write": intent.id.to_string(),
-        "method": intent.method,
-        "route": intent.route,
-        "reason": reason,
-    });
-    let event = Event {
-        id: intent.id,
+    let event = unknown(intent, intent.id, intent.record.clone(), reason, now, |_| ());
+    add(transaction, intent, &[event], false, now)
+}
+
+/// The event has an id of its own, for a write may have several of them.
+pub(super) fn unseen(intent: &Intent, unseen: Unseen, now: OffsetDateTime) -> Event {
+    match unseen {
+        Unseen::Records(records) => {
+            unknown(intent, Uuid::now_v7(), None, "too_many_records", now, |data| {
+                data.insert("records".to_owned(), records.into());
+            })
+        }
+        Unseen::Created => unknown(intent, Uuid::now_v7(), None, "created_not_seen", now, |_| ()),
+    }
+}
+
+fn unknown(
+    intent: &Intent,
+    id: Uuid,
+    record: Option<String>,
+    reason: &str,
+    now: OffsetDateTime,
+    more: impl FnOnce(&mut serde_json::Map<String, Value>),
+) -> Event {
+    let mut data = serde_json::Map::new();
+    if record.is_none() {
+        data.insert("id".to_owned(), Value::Null);
+    }
+    data.insert("write".to_owned(), intent.id.to_string().into());
+    data.insert("method".to_owned(), intent.method.as_str().into());
+    data.insert("route".to_owned(), intent.route.as_str().into());
+    data.insert("reason".to_owned(), reason.into());
+    more(&mut data);
+    Event {
+        id,
         event_type: OUTCOME_UNKNOWN.to_owned(),
         resource: intent.resource.clone(),
-        record: intent.record.clone(),
+        record,
         time: now,
         tenant: intent.tenant.clone(),
         actor: intent.actor.clone(),
@@ -117,9 +147,8 @@ fn close_unknown(
         traceparent: intent.traceparent.clone(),
         policy_revision: intent.policy_revision.clone(),
         write: intent.id,
-        views: for_every_role(&data),
-    };
-    add(transaction, intent, &[event], false, now)
+        views: for_every_role(&Value::Object(data)),
+    }
 }
 
 fn open_intent(transaction: &Transaction<'_>, write: Uuid) -> rusqlite::Result<Option<Intent>> {

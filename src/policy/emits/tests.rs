@@ -38,7 +38,7 @@ fields: {{ amount: {{ mask: redact }} }}
 /// Every event may have these members beside those of its rule.
 #[test]
 fn members_that_are_taken() {
-    for name in ["record", "unknown", "undecided"] {
+    for name in ["id", "record", "unknown", "undecided"] {
         let found = deal_with(&format!("emits: [{{ event: a.b, data: {{ {name}: x }} }}]\n"));
         let text = render(&found.findings, false, 100);
         let expect = format!("a member of an event cannot be named `{name}`");
@@ -51,7 +51,7 @@ emits:
   - { on: [PATCH, PUT], when: { field: stage, operator: changed }, event: deal.stage_changed, data: { old_stage: old.stage, new_stage: new.stage } }
   - { on: [POST], path: "/deals/{pk}/change_stage", event: deal.stage_changed, previous: fetch, if_unknown: emit, data: { old_stage: old.stage } }
   - { when: { field: owner.id, operator: exists }, event: deal.won, data: { amount: amount, kind: { value: deal }, share: { value: 1.10 } } }
-  - { on: [DELETE], when: { field: old.amount, operator: gt, value: 9007199254740993 }, event: deal.lost_money, data: { id: new.number } }
+  - { on: [DELETE], when: { field: old.amount, operator: gt, value: 9007199254740993 }, event: deal.lost_money, data: { number: new.number } }
 "#;
 
 fn stages() -> Arc<Resource> {

@@ -13,7 +13,7 @@ use crate::policy::writes::{Write, is_write, write_on};
 use crate::yaml::{Fields, Key, Node, Value};
 
 /// Members that the data of every event may have beside those of its rule.
-const RESERVED_MEMBERS: [&str; 3] = ["record", "unknown", "undecided"];
+const RESERVED_MEMBERS: [&str; 4] = ["id", "record", "unknown", "undecided"];
 
 /// The routes that a rule of the same file may name.
 pub(super) struct KnownRoutes<'d> {
