@@ -105,6 +105,8 @@ impl Gate {
         std::fs::create_dir_all(folder.join("data")).unwrap();
         let policies = folder.join("policies");
         copy(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies"), &policies);
+        // Some of the shipped workflows are about scores.
+        std::fs::remove_dir_all(policies.join("workflows")).unwrap();
         let file = policies.join("scoring.yaml");
         match scoring {
             Some(scoring) => std::fs::write(file, scoring).unwrap(),
