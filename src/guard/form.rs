@@ -68,6 +68,11 @@ fn decode(text: &str) -> Result<String, Unreadable> {
     Ok(decoded.into_owned())
 }
 
+/// The name before the first bracket, as PHP reads it: with `_` for each dot.
+pub(super) fn undotted_head(name: &str) -> String {
+    name.split('[').next().unwrap_or_default().replace('.', "_")
+}
+
 /// The path that a name spells. Brackets that do not close, and whatever stands behind one that
 /// did, are read differently by every server.
 pub(super) fn path_of(name: &str) -> Result<Vec<Step>, Unreadable> {

@@ -4,7 +4,7 @@
 //! full update that would need to is refused.
 
 use super::equal::{equal, same_number};
-use super::form::{Field, Step, encode};
+use super::form::{Field, Step, encode, undotted_head};
 use super::multipart;
 use super::tree::{Content, Tree, Value};
 use super::violations::is_method_override;
@@ -133,10 +133,9 @@ fn spell<'v>(
     let is_whole = |other: &[u8]| other == field.name.as_bytes();
     let literal = automaton.named_members(automaton.root(), is_whole).next();
     is_open &= literal.is_none_or(|place| automaton.verdict(&place).scalar == Action::Keep);
-    // PHP writes `_` for a dot before the first bracket.
-    let head = field.name.split('[').next().unwrap_or_default();
-    if head.contains('.') {
-        let undotted = folded(&head.replace('.', "_"));
+    let undotted = undotted_head(&field.name);
+    if !field.name.starts_with(&undotted) {
+        let undotted = folded(&undotted);
         let is_undotted =
             |other: &[u8]| std::str::from_utf8(other).is_ok_and(|other| folded(other) == undotted);
         is_open &= automaton

@@ -25,6 +25,7 @@ pub use self::merged::merged;
 use self::names::parameter;
 pub use self::pairs::Malformed;
 use self::pairs::{Pair, Semicolons};
+use super::form::undotted_head;
 use crate::json::navigate::{Action, Navigator as _};
 use crate::policy::plan::{Plan, View, folded};
 use crate::policy::query::{Dialect, Oracle, QueryRules};
@@ -344,13 +345,8 @@ impl Judge<'_> {
     /// Whether a parameter has the name of a field that policies know and the role may not ask by,
     /// and the resource does not say that it is something else.
     fn is_restricted(&self, pair: &Pair, pairs: &[Pair]) -> bool {
-        let head = pair.name.split('[').next().unwrap_or_default();
-        // PHP writes `_` for a dot in the name of a parameter.
-        let undotted = head.replace('.', "_");
-        let declared = [&self.rules.ignore, &self.rules.search, &self.rules.ordering];
-        let is_declared = declared
-            .iter()
-            .any(|list| list.iter().any(|known| parameter(known) == parameter(head)));
+        let is_declared = is_declared(self.rules, &head_of(pair));
+        let undotted = undotted_head(&pair.name);
         let is_closed = |name: &str| {
             self.sight.knows(self.resource, name) && !self.may_compare(&[name.to_owned()])
         };
@@ -385,6 +381,17 @@ impl Judge<'_> {
             || self.sight.knows(self.resource, path.last().unwrap_or(head))
             || self.sight.knows(self.resource, head)
     }
+}
+
+/// What a parameter is called before its first bracket.
+fn head_of(pair: &Pair) -> String {
+    parameter(pair.name.split('[').next().unwrap_or_default())
+}
+
+/// Whether the resource says that a parameter of this name is no field.
+fn is_declared(rules: &QueryRules, head: &str) -> bool {
+    let declared = [&rules.ignore, &rules.search, &rules.ordering];
+    declared.iter().any(|list| list.iter().any(|known| parameter(known) == head))
 }
 
 /// The shortest name of a restricted field by which others are known to begin or end.

@@ -4,10 +4,9 @@
 //! What a parameter is for is not known, so only one with the name of a field that policies know, or
 //! that the resource declares, counts as one; all others stay questions.
 
-use super::names::parameter;
 use super::pairs::{self, Malformed, Pair};
-use super::{MOST_NAMED, Sight, plain, semicolons};
-use crate::guard::form::{Step, path_of};
+use super::{MOST_NAMED, Sight, head_of, is_declared, plain, semicolons};
+use crate::guard::form::{Step, path_of, undotted_head};
 use crate::guard::violations::Careful;
 use crate::guard::write::Rights;
 use crate::json::automaton::StateId;
@@ -34,9 +33,9 @@ pub fn merged(
         let steps = steps(&pair);
         let is_id =
             !names_record && matches!(steps.as_slice(), [Step::Name(name)] if folded(name) == "id");
-        let is_declared = rules.is_some_and(|rules| is_declared(rules, &pair));
+        let is_no_field = rules.is_some_and(|rules| is_no_field(rules, &pair));
         let is_closed = !is_id
-            && !is_declared
+            && !is_no_field
             && steps.iter().any(|step| is_known(sight, resource, rules, step))
             && is_closed(rights, &steps);
         if is_closed && names.len() < MOST_NAMED && !names.contains(&pair.name) {
@@ -49,19 +48,16 @@ pub fn merged(
 /// The path that a form field of this name would have.
 fn steps(pair: &Pair) -> Vec<Step> {
     let name = pair.name.trim();
-    let head = name.split('[').next().unwrap_or_default();
-    // PHP writes `_` for a dot; a dot in a path is nobody's who merges queries.
-    let undotted = name.replacen(head, &head.replace('.', "_"), 1);
-    path_of(&undotted).unwrap_or_else(|_| vec![Step::Name(head.to_owned())])
+    // A dot in a path is nobody's who merges queries.
+    let head = undotted_head(name);
+    let below = name.get(head.len()..).unwrap_or_default();
+    path_of(&format!("{head}{below}")).unwrap_or_else(|_| vec![Step::Name(head)])
 }
 
 /// Whether the resource says that it is something else, or half the world does.
-fn is_declared(rules: &QueryRules, pair: &Pair) -> bool {
-    let head = parameter(pair.name.split('[').next().unwrap_or_default());
-    let declared = [&rules.ignore, &rules.search, &rules.ordering];
-    declared.iter().any(|list| list.iter().any(|known| parameter(known) == head))
-        || plain::is_conventional(&head)
-        || plain::is_harmless(&head)
+fn is_no_field(rules: &QueryRules, pair: &Pair) -> bool {
+    let head = head_of(pair);
+    is_declared(rules, &head) || plain::is_conventional(&head) || plain::is_harmless(&head)
 }
 
 /// Whether anybody says that there is such a field.
