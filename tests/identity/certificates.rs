@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::harness::*;
+use super::metric;
 
 const LEAD: &str = "/api/v1/leads/1/";
 
@@ -167,6 +168,9 @@ async fn a_certificate_says_who_calls() {
     }
     let lines = gate.access_lines(16).await;
     assert!(lines.iter().any(|line| line["user_id"] == "ann@demo.example"));
+    let identified =
+        r#"fieldgate_identifications_total{outcome="identified",source="client_certificate"}"#;
+    assert!(metric(&gate, identified).await >= 8);
     assert_eq!(upstream.heads().len(), 8, "two clients, two requests, two protocols");
 }
 

@@ -1,7 +1,7 @@
 //! Rows of the hardening list about callers: unknown roles, no credentials, other companies.
 
 use super::harness::*;
-use super::{asking_gate, forwarded};
+use super::{asking_gate, forwarded, metric};
 
 const LEAD: &str = "/api/v1/leads/1/";
 
@@ -31,6 +31,9 @@ async fn another_company_is_refused() {
     assert_eq!(own.status, 200, "{}", own.head);
     let own = gate.get(LEAD).header("X-Api-Key", "key-ann-8f41").header("X-Tenant", "demo");
     assert_eq!(own.send().await.status, 200);
+    let identified =
+        r#"fieldgate_identifications_total{outcome="identified",source="static_tokens"}"#;
+    assert_eq!(metric(&gate, identified).await, 1);
     let before = forwarded(&upstream);
 
     for (target, tenant) in [

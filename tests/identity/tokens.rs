@@ -236,6 +236,12 @@ async fn a_token_that_its_issuer_explains() {
     let seen = issuer.seen.lock().unwrap().clone();
     assert_eq!(seen.len(), 1, "{seen:?}");
     assert!(seen[0].contains("token=opaque%2Dtoken%2D4711"), "{}", seen[0]);
+    let identified =
+        r#"fieldgate_identifications_total{outcome="identified",source="introspection"}"#;
+    assert_eq!(metric(&gate, identified).await, 5);
+    let answered =
+        r#"fieldgate_identity_questions_total{outcome="answered",source="introspection"}"#;
+    assert_eq!(metric(&gate, answered).await, 1);
     let canaries = Canaries::new([token, "canary-client-secret-4711"]);
     canaries.assert_absent(&gate, &answers.iter().collect::<Vec<_>>()).await;
 }
